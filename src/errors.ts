@@ -1,0 +1,57 @@
+/** The one error class: a code that programs can switch on, and words for the person in front of the machine. */
+
+/** What kind of thing went wrong. Stable: reports and tests rely on these words. */
+export type ErrorCode =
+  | "usage" // the command line
+  | "config" // the configuration file or a kernel command line key
+  | "retention-list" // a line of the retention list
+  | "required-file" // a file marked @required is not there
+  | "image" // the image is missing, cut, corrupt, or not what it should be
+  | "signature" // a key is configured and the image is not vouched for by it
+  | "target" // no disk, or more than one, or not the one that boot info names
+  | "target-busy" // the target is mounted or held
+  | "too-small" // the target is smaller than the image
+  | "memory" // RAM does not suffice
+  | "old-os" // the old file systems cannot be found or read
+  | "new-os" // the new file systems cannot be found or mounted
+  | "retain" // reading a retained file, or keeping it in RAM
+  | "restore" // writing a retained file into the new OS
+  | "device-io" // reading, writing or syncing a block device
+  | "readback" // the device does not hold what was written
+  | "partition-table" // a partition table cannot be parsed or made known to the kernel
+  | "command" // an external command failed
+  | "state" // what an earlier run left behind does not fit this run
+  | "bug"; // anything that was not expected
+
+/** An error with an operator in mind. `message` names the object; `hint` says what to do. */
+export class ReimageError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "ReimageError";
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** Returns `thrown` as a ReimageError; anything else becomes code `bug` with the original as its cause. */
+export function asReimageError(thrown: unknown): ReimageError {
+  if (thrown instanceof ReimageError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new ReimageError("bug", message, {
+    cause: thrown,
+    hint: "this is a defect in reimage; please report it with the log",
+  });
+}
+
+/** The message followed by the messages of its causes, outermost first, on one line. */
+export function describeError(thrown: unknown): string {
+  const parts: string[] = [];
+  for (let e: unknown = thrown; e !== undefined && e !== null; e = e instanceof Error ? e.cause : undefined) {
+    const text = e instanceof Error ? e.message : String(e);
+    if (!parts.includes(text)) parts.push(text);
+  }
+  return parts.join(": ");
+}
