@@ -1,5 +1,6 @@
 /** Runs the external commands of `initramfs/tools.ts`. Exit status, signal and stderr of each one count. */
-import { type Readable, Writable } from "node:stream";
+import { closeSync, openSync } from "node:fs";
+import { Readable, Writable } from "node:stream";
 import { execa } from "execa";
 import { type ToolName, tools } from "../../initramfs/tools.ts";
 import { type ErrorCode, ReimageError } from "../errors.ts";
@@ -56,13 +57,16 @@ export function startFilter(
   input: { readonly file: string } | Readable,
   options: RunOptions = {},
 ): Filter {
+  // The command reads a file by itself: its bytes need not pass through this process.
+  const fd = input instanceof Readable ? null : openSync(input.file, "r");
   const subprocess = execa(name, args, {
     reject: false,
     buffer: { stdout: false, stderr: true },
-    stdin: input,
+    stdin: input instanceof Readable ? input : [fd as 0],
     env: environment,
     extendEnv: false,
   });
+  if (fd !== null) closeSync(fd); // the command has its own copy
   return {
     output: subprocess.stdout as AsyncIterable<Uint8Array>,
     async finished() {

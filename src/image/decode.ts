@@ -1,0 +1,79 @@
+/** Turns an image file of any format into the raw bytes of the disk. */
+import { createReadStream } from "node:fs";
+import type { ToolName } from "../../initramfs/tools.ts";
+import { asReimageError, ReimageError } from "../errors.ts";
+import { type Filter, hasTool, startFilter } from "../system/commands.ts";
+import type { ImageFormat } from "./formats.ts";
+import { startUnbzip2 } from "./unbzip2.ts";
+
+const commands: Record<Exclude<ImageFormat, "raw">, { tool: ToolName; args: readonly string[] }> = {
+  bz2: { tool: "lbzip2", args: ["-dc"] },
+  gz: { tool: "gzip", args: ["-dc"] },
+  xz: { tool: "xz", args: ["-dc", "-T0"] },
+  zst: { tool: "zstd", args: ["-dc", "-q", "--long=31"] },
+};
+
+/**
+ * Starts decoding the file at `path`: the format's own command, or unbzip2-stream for bz2 where lbzip2 is not packed.
+ * @throws ReimageError `image` where no decoder for the format is packed.
+ */
+export function startDecoder(path: string, format: ImageFormat): Filter {
+  if (format === "raw") return readRaw(path);
+  const { tool, args } = commands[format];
+  if (hasTool(tool)) return startFilter(tool, args, { file: path }, { code: "image" });
+  if (format === "bz2") return startUnbzip2(path);
+  throw new ReimageError(
+    "image",
+    `image ${path} is ${format}, and ${tool}, which decodes it, is not in this initramfs`,
+  );
+}
+
+/** Which program decodes `format` here, for the log. */
+export function decoderName(format: ImageFormat): string {
+  if (format === "raw") return "none needed";
+  const { tool } = commands[format];
+  return format === "bz2" && !hasTool(tool) ? "unbzip2-stream" : tool;
+}
+
+function readRaw(path: string): Filter {
+  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
+  return {
+    output: stream,
+    finished: async () => {
+      if (stream.errored) throw new ReimageError("image", `cannot read ${path}`, { cause: stream.errored });
+    },
+    stop: async () => {
+      stream.destroy();
+    },
+  };
+}
+
+/**
+ * Hands the decoded bytes to `consume`, in order. A failed decoder is reported as such, even where the first sign of it
+ * was the end of its output. `consume` returns false to end early; the decoder is then stopped.
+ * @returns how many bytes were decoded, and whether the image was decoded to its end.
+ */
+export async function decodeTo(
+  path: string,
+  format: ImageFormat,
+  consume: (piece: Uint8Array) => Promise<boolean> | boolean,
+): Promise<{ sizeBytes: number; isComplete: boolean }> {
+  const decoder = startDecoder(path, format);
+  let sizeBytes = 0;
+  try {
+    for await (const piece of decoder.output) {
+      sizeBytes += piece.length;
+      if (!(await consume(piece))) {
+        await decoder.stop();
+        return { sizeBytes, isComplete: false };
+      }
+    }
+  } catch (cause) {
+    await decoder.stop();
+    // A decoder that failed breaks its stream; its own words say more than the stream's.
+    if (!(cause instanceof ReimageError)) await decoder.finished();
+    throw asReimageError(cause);
+  }
+  await decoder.finished();
+  return { sizeBytes, isComplete: true };
+}
