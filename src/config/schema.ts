@@ -1,0 +1,142 @@
+/** The configuration: what it means once resolved, and the schema that a file and its overrides must satisfy. */
+import { z } from "zod";
+import { mountPointProblem, newFileSystemProblem, oldFileSystemProblem, sourceProblem } from "./names.ts";
+import { targetSchema } from "./target-selector.ts";
+
+/**
+ * Which disk is the target. `old-root`: the disk that holds `old.root`; `named` says whether the operator wrote that
+ * down, or it is only the default. `match`: the one disk for which every given property holds.
+ */
+export type TargetSelector =
+  | { readonly kind: "old-root"; readonly named: boolean }
+  | {
+      readonly kind: "match";
+      readonly serial?: string;
+      readonly wwn?: string;
+      readonly path?: string;
+      readonly model?: string;
+      readonly sizeBytes?: number;
+    };
+
+/** The resolved configuration of a run. docs/configuration.md describes every key. */
+export interface Config {
+  readonly image: {
+    /** `<filesystem>:<path>`, an http(s) URL, or the absolute path of a file; see `parseSource`. */
+    readonly source: string;
+    /** Same forms as `source`; null: `<source>.manifest.json`, if it exists. */
+    readonly manifest: string | null;
+    /** The minisign public key; counts only where the file exists, unless `publicKeyNamed`. */
+    readonly publicKey: string;
+    /** Whether the operator wrote `publicKey` down: then the file must exist. */
+    readonly publicKeyNamed: boolean;
+  };
+  readonly target: { readonly disk: TargetSelector };
+  readonly old: {
+    /** LABEL= UUID= PARTLABEL= PARTUUID= /dev/…, or `none` for a machine without an old OS. */
+    readonly root: string;
+    /** Mount point below the old root to file system. */
+    readonly mounts: Readonly<Record<string, string>>;
+  };
+  readonly new: {
+    /** A partition number of the image in decimal (`"2"`), or LABEL= UUID= PARTLABEL= PARTUUID= on the target. */
+    readonly root: string;
+    /** Mount point below the new root to partition number or file system, as in `root`. */
+    readonly mounts: Readonly<Record<string, string>>;
+  };
+  /** The retention list's file; null: nothing is retained. */
+  readonly retention: { readonly list: string | null };
+  /** Directory in the new OS that receives reimage.log and report.json; null: nowhere. */
+  readonly log: string | null;
+  readonly onSuccess: "reboot" | "poweroff" | "kexec";
+  readonly onFailure: "shell" | "reboot" | "poweroff";
+  /** Terminals with a shell for the technician; none on a hardened machine. */
+  readonly shells: readonly string[];
+  readonly watchdog: {
+    readonly enabled: boolean;
+    /** How long the hardware waits for a sign of life before it resets the machine. */
+    readonly timeoutSeconds: number;
+    /** How long a stage may show no progress before the watchdog is no longer fed. */
+    readonly stallSeconds: number;
+  };
+  /** The longest wait for the disks that the configuration names to appear. */
+  readonly waitSeconds: number;
+  readonly control: { readonly url: string; readonly token: string | null } | null;
+}
+
+/** Where the key is looked for if the configuration does not say. */
+export const DEFAULT_PUBLIC_KEY = "/etc/reimage/image.pub";
+
+const text = z
+  .string("expected text (put a value made of digits in quotes)")
+  .min(1, "must not be empty")
+  .refine((value) => !/[\0-\x1f\x7f]/.test(value), "must be one line without control characters");
+const seconds = z.int("expected a whole number of seconds").min(1, "must be at least 1");
+
+/** Text that `problem` finds nothing wrong with. */
+function checked(problem: (value: string) => string | null) {
+  return text.superRefine((value, context) => {
+    const message = problem(value);
+    if (message !== null) context.addIssue(message);
+  });
+}
+
+/** Fields named by `problem`'s failing mount points are reported under the mount point itself. */
+function mounts<T extends z.ZodType<string, unknown>>(fileSystem: T) {
+  return z
+    .record(z.string(), fileSystem, "expected a mapping of mount points to file systems")
+    .superRefine((value, context) => {
+      for (const mountPoint of Object.keys(value)) {
+        const message = mountPointProblem(mountPoint);
+        if (message !== null) context.addIssue({ code: "custom", message, path: [mountPoint] });
+      }
+    });
+}
+
+function section<T extends z.ZodRawShape>(shape: T) {
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === "invalid_type" ? "expected a mapping" : undefined),
+  });
+}
+
+function oneOf<const T extends readonly string[]>(values: T) {
+  return z.enum(values, `expected one of ${values.join(", ")}`);
+}
+
+const source = checked(sourceProblem);
+const absolutePath = checked(mountPointProblem);
+const newFileSystem = z
+  .union([z.int(), text], "expected a partition number or a file system")
+  .transform(String)
+  .pipe(checked(newFileSystemProblem));
+const url = checked((value) =>
+  /^https?:\/\/[^/\s]+/.test(value) && URL.canParse(value) ? null : "expected an http(s) URL",
+);
+
+/** Every key with its default; what it returns is a `Config` but for what only the resolver knows. */
+export const configSchema = section({
+  image: section({
+    source,
+    manifest: source.nullable().default(null),
+    publicKey: text.nullable().default(null),
+  }),
+  target: section({ disk: targetSchema }).prefault({}),
+  old: section({
+    root: checked(oldFileSystemProblem).or(z.literal("none")),
+    mounts: mounts(checked(oldFileSystemProblem)).default({}),
+  }),
+  new: section({ root: newFileSystem, mounts: mounts(newFileSystem).default({}) }),
+  retention: section({ list: text.nullable().default(null) }).prefault({}),
+  log: absolutePath.nullable().default(null),
+  onSuccess: oneOf(["reboot", "poweroff", "kexec"]).default("reboot"),
+  onFailure: oneOf(["shell", "reboot", "poweroff"]).default("shell"),
+  shells: z.array(text.regex(/^tty[A-Za-z0-9]+$/, "expected a terminal such as tty2")).default(["tty2", "tty3"]),
+  watchdog: section({
+    enabled: z.boolean("expected true or false").default(true),
+    timeoutSeconds: seconds.default(60),
+    stallSeconds: seconds.default(600),
+  }).prefault({}),
+  waitSeconds: z.int("expected a whole number of seconds").min(0, "must not be negative").default(60),
+  control: section({ url, token: text.nullable().default(null) })
+    .nullable()
+    .default(null),
+});
