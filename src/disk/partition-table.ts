@@ -1,5 +1,10 @@
 /** What a partition table says, whatever its kind: the facts that mbr.ts and gpt.ts parse, and the choice between them. */
-import { ReimageError } from "../errors.ts";
+import { detectGptSectorSize, parseGpt } from "./gpt.ts";
+import { hasMbrSignature, isProtectedByMbr, parseMbr } from "./mbr.ts";
+import { noTable } from "./table-checks.ts";
+
+export { detectGptSectorSize } from "./gpt.ts";
+export { type RelocatedGpt, relocateGpt } from "./gpt-relocate.ts";
 
 /** One partition, numbered as Linux numbers it. */
 export interface Partition {
@@ -15,7 +20,7 @@ export interface Partition {
   readonly name: string | null;
 }
 
-/** A valid partition table. */
+/** A valid partition table with at least one partition. */
 export interface PartitionTable {
   readonly type: "mbr" | "gpt";
   readonly sectorSizeBytes: number;
@@ -32,10 +37,37 @@ export type ParsedTable =
   | { readonly kind: "missing"; readonly offsetBytes: number; readonly lengthBytes: number }
   | { readonly kind: "none"; readonly reason: string };
 
-/** Returns `lengthBytes` bytes of the image at `offsetBytes`, or null where they have not been captured yet. */
+/**
+ * Returns `lengthBytes` bytes of the image at `offsetBytes`, or null where they have not been captured yet. Bytes
+ * behind the end of the image may be returned as zeros: nothing valid is made of zeros.
+ */
 export type ReadBytes = (offsetBytes: number, lengthBytes: number) => Buffer | null;
 
-/** Parses the partition table of a disk or an image. Throws nothing of its own. */
-export function parsePartitionTable(_read: ReadBytes, _sectorSizeBytes: number): ParsedTable {
-  throw new ReimageError("bug", "not written yet");
+/** The part of a disk or an image that is asked for first, whatever its sector size: boot code and both GPT headers. */
+const HEAD_BYTES = 8192;
+
+/**
+ * Parses the partition table of a disk or an image as Linux does, except that a table which contradicts itself is
+ * `none`, where Linux takes what it can. Throws nothing.
+ *
+ * While the answer is `missing`, the caller provides that range and asks again. The ranges mostly grow (a logical
+ * partition's sector lies behind the one that links to it), but not always: fdisk may leave logical partitions that
+ * are not in disk order, and then a range lies *before* what has been read so far.
+ */
+export function parsePartitionTable(read: ReadBytes, sectorSizeBytes: number): ParsedTable {
+  const head = read(0, HEAD_BYTES);
+  if (head === null) return { kind: "missing", offsetBytes: 0, lengthBytes: HEAD_BYTES };
+  if (!hasMbrSignature(head)) {
+    return noTable(
+      detectGptSectorSize(head) === null
+        ? "its first sector has no boot signature (55 aa)"
+        : "it has a GPT but no protective MBR, so Linux does not read the GPT",
+    );
+  }
+  if (!isProtectedByMbr(head)) return parseMbr(head, read, sectorSizeBytes);
+  const madeFor = detectGptSectorSize(head);
+  if (madeFor !== null && madeFor !== sectorSizeBytes) {
+    return noTable(`its GPT was made for sectors of ${madeFor} bytes, not ${sectorSizeBytes}`);
+  }
+  return parseGpt(head, read, sectorSizeBytes);
 }
