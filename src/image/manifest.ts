@@ -1,0 +1,98 @@
+/** `<image>.manifest.json`: what the builder of an image says of it. A signature makes it trustworthy (minisign.ts). */
+import { z } from "zod";
+import { ReimageError } from "../errors.ts";
+
+const SCHEMA_VERSION = 1;
+
+/** The largest manifest that is read, in bytes: far more than any real one, far less than would trouble the RAM. */
+export const LARGEST_MANIFEST_BYTES = 4 * 2 ** 20;
+
+const sizeBytes = z.int("expected a whole number of bytes").min(1, "must be at least 1");
+const sha256 = z.string("expected a SHA-256").regex(/^[0-9a-f]{64}$/, "expected 64 lowercase hexadecimal digits");
+const text = z.string("expected text").regex(/^[^\0-\x1f\x7f]{1,256}$/, "expected 1 to 256 characters on one line");
+const texts = z.array(text, "expected a list of text").min(1, "must not be empty");
+
+const contents = z.strictObject({ sizeBytes, sha256 });
+
+const partition = z.strictObject({
+  number: z.int("expected a partition number").min(1).max(128),
+  startBytes: sizeBytes,
+  sizeBytes,
+  /** The MBR type as two hexadecimal digits, or the GPT type GUID. */
+  type: text.optional(),
+  name: text.optional(),
+  label: text.optional(),
+  uuid: text.optional(),
+});
+
+const schema = z
+  .strictObject({
+    schemaVersion: z.literal(SCHEMA_VERSION),
+    /** Which image this is, for people and for boot info. */
+    imageId: text,
+    /** Counts up with every release of an image: the order of releases without a clock. */
+    version: z.int("expected a whole number").min(0, "must not be negative"),
+    /** The image as it lies on the disk. */
+    raw: contents,
+    /** The image as it is packed; equal to `raw` for an image that is not. */
+    compressed: contents,
+    /** The logical sector size that the partition table was made for. */
+    sectorSizeBytes: z.literal([512, 4096], "expected 512 or 4096"),
+    leastDiskBytes: sizeBytes.optional(),
+    leastRamBytes: sizeBytes.optional(),
+    partitionTable: z.array(partition, "expected a list of partitions").optional(),
+    /** Machines that the image is for, by their DMI strings; each list names alternatives. */
+    hardware: z
+      .strictObject({ vendors: texts.optional(), products: texts.optional(), boards: texts.optional() })
+      .optional(),
+    /** The digest of `<image>.blockmap.json`. */
+    blockMap: z.strictObject({ sha256 }).optional(),
+  })
+  .refine((manifest) => manifest.raw.sizeBytes % manifest.sectorSizeBytes === 0, {
+    path: ["raw", "sizeBytes"],
+    error: "is not a multiple of sectorSizeBytes",
+  });
+
+/** A manifest of schema version 1. Sizes and offsets are in bytes. */
+export type Manifest = z.infer<typeof schema>;
+
+/**
+ * Parses the text of a manifest (pure). Unknown fields are refused: what this program does not understand it would not
+ * obey either.
+ * @param fileName what the manifest is called in messages
+ * @throws ReimageError code `image`, naming everything that is wrong
+ */
+export function parseManifest(manifestText: string, fileName: string): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(manifestText);
+  } catch (cause) {
+    throw new ReimageError("image", `manifest ${fileName} is no JSON`, {
+      cause,
+      hint: "copy the manifest again, or make it again with reimage pack",
+    });
+  }
+  const version = typeof value === "object" && value !== null && "schemaVersion" in value ? value.schemaVersion : null;
+  if (typeof version === "number" && version > SCHEMA_VERSION) {
+    throw new ReimageError(
+      "image",
+      `manifest ${fileName} has schemaVersion ${version}; this reimage understands ${SCHEMA_VERSION}`,
+      { hint: "use the reimage release that the image was packed for, or a newer one" },
+    );
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(describeIssue);
+  throw new ReimageError("image", `manifest ${fileName}: ${problems.join("; ")}`, {
+    hint: "make the manifest again with reimage pack",
+  });
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const path = issue.path.join(".");
+  if (issue.code === "unrecognized_keys") {
+    const fields = issue.keys.map((key) => JSON.stringify([...issue.path, key].join(".")));
+    return `unknown field ${fields.join(", ")}`;
+  }
+  return path === "" ? issue.message : `${path}: ${issue.message}`;
+}
