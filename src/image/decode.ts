@@ -1,15 +1,19 @@
 /** Turns an image file of any format into the raw bytes of the disk. */
 import { createReadStream } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { ToolName } from "../../initramfs/tools.ts";
 import { asReimageError, ReimageError } from "../errors.ts";
 import { type Filter, hasTool, startFilter } from "../system/commands.ts";
 import type { ImageFormat } from "./formats.ts";
 import { startUnbzip2 } from "./unbzip2.ts";
 
+/** lbzip2 takes memory for every thread; beyond this many it is the disk that is waited for. */
+export const decoderThreads = Math.min(availableParallelism(), 8);
+
 const commands: Record<Exclude<ImageFormat, "raw">, { tool: ToolName; args: readonly string[] }> = {
-  bz2: { tool: "lbzip2", args: ["-dc"] },
+  bz2: { tool: "lbzip2", args: ["-dc", `-n${decoderThreads}`] },
   gz: { tool: "gzip", args: ["-dc"] },
-  xz: { tool: "xz", args: ["-dc", "-T0"] },
+  xz: { tool: "xz", args: ["-dc", `-T${decoderThreads}`] },
   zst: { tool: "zstd", args: ["-dc", "-q", "--long=31"] },
 };
 

@@ -1,0 +1,106 @@
+/** Whether an image suits the disk and the configuration. Pure: what is known in, a refusal or nothing out. */
+import { ReimageError } from "../errors.ts";
+import type { ImageOutline, OutlinedPartition } from "./outline.ts";
+
+/** File systems that the initramfs can write to. */
+const writableTypes = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"];
+
+/** A partition that the configuration names, and which key names it. */
+export interface WantedPartition {
+  readonly key: string;
+  /** A partition number, or PARTLABEL= PARTUUID= LABEL= UUID=. */
+  readonly spec: string;
+}
+
+/**
+ * @throws ReimageError `partition-table` where the image has no table, or one for other sectors than the target's;
+ * `too-small` where its partitions reach beyond the target.
+ */
+export function requireTable(
+  outline: ImageOutline,
+  name: string,
+  target: { readonly sizeBytes: number; readonly sectorSizeBytes: number },
+): asserts outline is ImageOutline & { readonly table: NonNullable<ImageOutline["table"]> } {
+  if (outline.table === null) {
+    throw new ReimageError("partition-table", `image ${name} has no usable partition table: ${outline.reason}`, {
+      hint: "image.source must be the image of a whole disk, not of one file system",
+    });
+  }
+  const { sectorSizeBytes, sizeBytes } = target;
+  if (outline.table.sectorSizeBytes !== sectorSizeBytes) {
+    throw new ReimageError(
+      "partition-table",
+      `image ${name} was made for sectors of ${outline.table.sectorSizeBytes} bytes, the target disk has sectors of ${sectorSizeBytes}`,
+      { hint: `make the image on a disk with sectors of ${sectorSizeBytes} bytes` },
+    );
+  }
+  if (outline.table.lastUsedByteEnd > sizeBytes) {
+    throw new ReimageError(
+      "too-small",
+      `the partitions of image ${name} reach to byte ${outline.table.lastUsedByteEnd}, the target disk only to ${sizeBytes}`,
+      { hint: "make a smaller image, or use a larger disk" },
+    );
+  }
+}
+
+/** The partition of the image that `spec` names, or null. */
+export function findPartition(partitions: readonly OutlinedPartition[], spec: string): OutlinedPartition[] {
+  const [, tag, value = ""] = /^(LABEL|UUID|PARTLABEL|PARTUUID)=(.*)$/.exec(spec) ?? [];
+  const same = (found: string | null | undefined) => found?.toLowerCase() === value.toLowerCase();
+  return partitions.filter((partition) => {
+    if (partition.kind === "extended") return false;
+    if (tag === undefined) return String(partition.number) === spec;
+    if (tag === "PARTLABEL") return partition.name === value;
+    if (tag === "PARTUUID") return same(partition.uuid);
+    return tag === "LABEL" ? partition.fileSystem?.label === value : same(partition.fileSystem?.uuid);
+  });
+}
+
+/**
+ * Every partition that `new.root` and `new.mounts` name must be in the image's own table, lie within its disk, and hold a
+ * file system that can be written to.
+ * @throws ReimageError `image` naming the key, the partition, and what the image has.
+ */
+export function requirePartitions(
+  partitions: readonly OutlinedPartition[],
+  wanted: readonly WantedPartition[],
+  name: string,
+): void {
+  for (const { key, spec } of wanted) {
+    const found = findPartition(partitions, spec);
+    const [partition] = found;
+    if (found.length > 1)
+      throw new ReimageError("image", `${key}: ${spec} names ${found.length} partitions of image ${name}`);
+    // A label behind the part of the image that was seen cannot be judged yet; it is looked up again once it is written.
+    if (partition === undefined && /^(LABEL|UUID)=/.test(spec) && partitions.some((p) => !p.wasSeen)) continue;
+    if (partition === undefined) {
+      throw new ReimageError(
+        "image",
+        `${key}: image ${name} has no partition ${spec}; it has ${describe(partitions)}`,
+        {
+          hint: `set ${key} to one of them`,
+        },
+      );
+    }
+    if (!partition.wasSeen) continue;
+    const type = partition.fileSystem?.type;
+    if (type !== undefined && writableTypes.includes(type)) continue;
+    throw new ReimageError(
+      "image",
+      `${key}: partition ${partition.number} of image ${name}, at byte ${partition.startBytes}, holds ${type ?? "no known file system"}`,
+      {
+        hint: `it must hold ${writableTypes.join(", ")}; where it does, the image was made for a disk with another sector size`,
+      },
+    );
+  }
+}
+
+function describe(partitions: readonly OutlinedPartition[]): string {
+  return partitions
+    .map(({ number, kind, name, fileSystem }) => {
+      const what = kind === "extended" ? "extended" : (fileSystem?.type ?? "unknown");
+      const label = fileSystem?.label ?? name;
+      return `${number} (${what}${label ? `, ${label}` : ""})`;
+    })
+    .join(", ");
+}
