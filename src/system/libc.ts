@@ -172,3 +172,8 @@ export function alignedBuffer(sizeBytes: number): Buffer {
   const offset = (ALIGNMENT - (Number(ptr(buffer)) % ALIGNMENT)) % ALIGNMENT;
   return buffer.subarray(offset, offset + sizeBytes);
 }
+
+/** The address of a buffer's first byte, for a struct that points to it. The caller keeps the buffer alive. */
+export function addressOf(buffer: Buffer): bigint {
+  return BigInt(ptr(buffer));
+}
