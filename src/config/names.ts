@@ -31,7 +31,7 @@ export function parseSource(text: string): Source | null {
 /** What is wrong with an image source. */
 export function sourceProblem(text: string): string | null {
   return parseSource(text) === null
-    ? `${JSON.stringify(text)} is not an image source: expected LABEL=…:/path, UUID=…:/path, /dev/…:/path, http(s)://… or /path`
+    ? `${JSON.stringify(hideCredentials(text))} is not an image source: expected LABEL=…:/path, UUID=…:/path, /dev/…:/path, http(s)://… or /path`
     : null;
 }
 
@@ -58,4 +58,9 @@ export function mountPointProblem(text: string): string | null {
     return `${JSON.stringify(text)} is not normalised: no "..", ".", "//" and no slash at the end`;
   }
   return null;
+}
+
+/** The same text without the user name and password that a URL in it may hold. */
+export function hideCredentials(text: string): string {
+  return text.replace(/^(\w+:\/\/)[^/?#]*@/, "$1<hidden>@");
 }

@@ -80,16 +80,9 @@ function checked(problem: (value: string) => string | null) {
   });
 }
 
-/** Fields named by `problem`'s failing mount points are reported under the mount point itself. */
-function mounts<T extends z.ZodType<string, unknown>>(fileSystem: T) {
-  return z
-    .record(z.string(), fileSystem, "expected a mapping of mount points to file systems")
-    .superRefine((value, context) => {
-      for (const mountPoint of Object.keys(value)) {
-        const message = mountPointProblem(mountPoint);
-        if (message !== null) context.addIssue({ code: "custom", message, path: [mountPoint] });
-      }
-    });
+/** Mount points to file systems. */
+function mounts<T extends z.ZodType>(fileSystem: T) {
+  return z.record(absolutePath, fileSystem, "expected a mapping of mount points to file systems");
 }
 
 function section<T extends z.ZodRawShape>(shape: T) {
@@ -112,20 +105,23 @@ const url = checked((value) =>
   /^https?:\/\/[^/\s]+/.test(value) && URL.canParse(value) ? null : "expected an http(s) URL",
 );
 
-/** Every key with its default; what it returns is a `Config` but for what only the resolver knows. */
+/** The sections that are there even if nothing is written in them. */
+export const REQUIRED_SECTIONS = ["image", "target", "old", "new", "retention", "watchdog"] as const;
+
+/** Every key with its default; the resolver makes the `Config` from what it returns. */
 export const configSchema = section({
   image: section({
     source,
     manifest: source.nullable().default(null),
     publicKey: text.nullable().default(null),
   }),
-  target: section({ disk: targetSchema }).prefault({}),
+  target: section({ disk: targetSchema }),
   old: section({
-    root: checked(oldFileSystemProblem).or(z.literal("none")),
+    root: checked((value) => (value === "none" ? null : oldFileSystemProblem(value))),
     mounts: mounts(checked(oldFileSystemProblem)).default({}),
   }),
   new: section({ root: newFileSystem, mounts: mounts(newFileSystem).default({}) }),
-  retention: section({ list: text.nullable().default(null) }).prefault({}),
+  retention: section({ list: text.nullable().default(null) }),
   log: absolutePath.nullable().default(null),
   onSuccess: oneOf(["reboot", "poweroff", "kexec"]).default("reboot"),
   onFailure: oneOf(["shell", "reboot", "poweroff"]).default("shell"),
@@ -134,7 +130,7 @@ export const configSchema = section({
     enabled: z.boolean("expected true or false").default(true),
     timeoutSeconds: seconds.default(60),
     stallSeconds: seconds.default(600),
-  }).prefault({}),
+  }),
   waitSeconds: z.int("expected a whole number of seconds").min(0, "must not be negative").default(60),
   control: section({ url, token: text.nullable().default(null) })
     .nullable()

@@ -1,5 +1,6 @@
 /** `target.disk`: `old-root`, `serial=… model=… size=…`, or the same as a mapping (pure). */
 import { z } from "zod";
+import { nearest } from "./nearest.ts";
 import type { TargetSelector } from "./schema.ts";
 import { parseSize } from "./size.ts";
 
@@ -7,76 +8,80 @@ import { parseSize } from "./size.ts";
 export const TARGET_PROPERTIES = ["serial", "wwn", "path", "model", "size"] as const;
 type Property = (typeof TARGET_PROPERTIES)[number];
 
-const expected = "expected old-root, or serial= wwn= path= model= size= of the disk";
+const EXPECTED = "expected old-root, or one or more of serial= wwn= path= model= size=";
 
-/** A properties mapping or a problem in words. */
+/** What `target.disk` says, or what is wrong with it. */
 type Outcome = { readonly selector: TargetSelector } | { readonly problem: string };
+
+/** Takes the value of `target.disk` apart, as text or as a mapping. */
+export function parseTargetSelector(value: unknown): Outcome {
+  if (value === "old-root") return { selector: { kind: "old-root", named: true } };
+  if (typeof value === "string") return parseText(value);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return fromProperties(value);
+  return { problem: EXPECTED };
+}
 
 /** Splits `serial=ABC model=Samsung SSD 860` at the known names, because values may hold spaces. */
 function parseText(text: string): Outcome {
-  if (text === "old-root") return { selector: { kind: "old-root", named: true } };
   const starts = [...text.matchAll(/(?:^|\s)(serial|wwn|path|model|size)=/g)];
-  if (starts.length === 0 || starts[0]?.index !== 0) {
-    const path = text.startsWith("/dev/") ? `; for a device write path=${text}` : "";
-    return { problem: `${JSON.stringify(text)} names no disk: ${expected}${path}` };
-  }
-  const properties: Partial<Record<Property, string>> = {};
+  const properties: Record<string, string> = {};
   for (const [i, start] of starts.entries()) {
-    const name = start[1] as Property;
-    const value = text.slice(start.index + start[0].length, starts[i + 1]?.index).trim();
-    const unknown = /\s([A-Za-z]+)=/.exec(value)?.[1];
-    if (unknown !== undefined) return { problem: `unknown disk property ${JSON.stringify(unknown)}: ${expected}` };
+    const name = start[1] ?? "";
     if (name in properties) return { problem: `${name}= is given twice` };
-    properties[name] = value;
+    properties[name] = text.slice(start.index + start[0].length, starts[i + 1]?.index).trim();
+  }
+  // Whatever else looks like name= is a misspelt property, and not a part of the value before it.
+  const unknown = [...text.matchAll(/(?:^|\s)([A-Za-z]+)=/g)]
+    .map((match) => match[1] ?? "")
+    .filter((name) => !isProperty(name));
+  if (unknown[0] !== undefined) return { problem: unknownProperty(unknown[0]) };
+  if (starts[0]?.index !== 0) {
+    const path = text.startsWith("/dev/") ? `; for this device write path=${text}` : "";
+    return { problem: `${JSON.stringify(text)} names no disk: ${EXPECTED}${path}` };
   }
   return fromProperties(properties);
 }
 
-function fromProperties(properties: Partial<Record<Property, string | number>>): Outcome {
-  const { size, ...rest } = properties;
-  const names = Object.entries(rest) as [Exclude<Property, "size">, string | number][];
-  for (const [name, value] of names) {
-    if (typeof value !== "string") return { problem: `${name}: expected text (put a value made of digits in quotes)` };
-    if (value.trim() === "") return { problem: `${name} must not be empty` };
+function fromProperties(properties: object): Outcome {
+  const texts: { serial?: string; wwn?: string; path?: string; model?: string } = {};
+  let sizeBytes: number | null = null;
+  for (const [name, value] of Object.entries(properties) as [string, unknown][]) {
+    if (!isProperty(name)) return { problem: unknownProperty(name) };
+    if (name === "size") {
+      sizeBytes = typeof value === "string" || typeof value === "number" ? parseSize(value) : null;
+      if (sizeBytes === null) return { problem: `size ${JSON.stringify(value)} is not exact: ${SIZE_EXPECTED}` };
+    } else if (typeof value !== "string") {
+      return { problem: `${name}: expected text (put a value made of digits in quotes)` };
+    } else if (value.trim() === "" || /[\0-\x1f\x7f]/.test(value)) {
+      return { problem: `${name} must be one line of text and not empty` };
+    } else if (name === "path" && !/^\/dev\/[^/]/.test(value)) {
+      return { problem: `path ${JSON.stringify(value)} is not below /dev` };
+    } else {
+      texts[name] = value;
+    }
   }
-  if (typeof rest.path === "string" && !/^\/dev\/[^/]/.test(rest.path)) {
-    return { problem: `path: ${JSON.stringify(rest.path)} is not below /dev` };
-  }
-  if (size === undefined && names.length === 0) return { problem: `names no disk: ${expected}` };
-  const matched = rest as { serial?: string; wwn?: string; path?: string; model?: string };
-  if (size === undefined) return { selector: { kind: "match", ...matched } };
-  const sizeBytes = parseSize(size);
-  if (sizeBytes === null) {
-    return {
-      problem: `size: ${JSON.stringify(size)} is no exact size: expected bytes, or a whole number of kB MB GB TB KiB MiB GiB TiB`,
-    };
-  }
-  return { selector: { kind: "match", ...matched, sizeBytes } };
+  if (sizeBytes !== null) return { selector: { kind: "match", ...texts, sizeBytes } };
+  if (Object.keys(texts).length === 0) return { problem: EXPECTED };
+  return { selector: { kind: "match", ...texts } };
 }
 
-function toSelector(outcome: Outcome, context: z.core.$RefinementCtx): TargetSelector {
-  if ("selector" in outcome) return outcome.selector;
-  context.addIssue({ code: "custom", message: outcome.problem, input: undefined });
-  return z.NEVER;
+const SIZE_EXPECTED = "expected bytes, or a whole number of kB, MB, GB, TB, KiB, MiB, GiB or TiB";
+
+function isProperty(name: string): name is Property {
+  return (TARGET_PROPERTIES as readonly string[]).includes(name);
 }
 
-const property = z.union([z.string(), z.number()]).optional();
+function unknownProperty(name: string): string {
+  return `unknown disk property ${JSON.stringify(name)}; did you mean ${nearest(name, TARGET_PROPERTIES)}?`;
+}
 
-/** `target.disk` as zod sees it; without a value it is the disk of the old root. */
+/** `target.disk` for the schema; without a value it is the disk of the old root. */
 export const targetSchema = z
-  .union(
-    [
-      z.string().transform((text, context) => toSelector(parseText(text), context)),
-      z
-        .strictObject({ serial: property, wwn: property, path: property, model: property, size: property })
-        .transform((properties, context) => toSelector(fromProperties(definedOnly(properties)), context)),
-    ],
-    expected,
-  )
+  .unknown()
+  .transform((value, context): TargetSelector => {
+    const outcome = parseTargetSelector(value);
+    if ("selector" in outcome) return outcome.selector;
+    context.addIssue(outcome.problem);
+    return z.NEVER;
+  })
   .default({ kind: "old-root", named: false });
-
-function definedOnly(properties: Partial<Record<Property, string | number | undefined>>) {
-  return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== undefined)) as Partial<
-    Record<Property, string | number>
-  >;
-}
