@@ -1,7 +1,10 @@
-/** A handle of a block device whose writes are whole or an error. */
+/** A handle of a block device whose reads and writes are whole or an error that names device and offset. */
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { ReimageError } from "../errors.ts";
+import { flushBuffers, getSectorSizeBytes, getSizeBytes, zeroOut } from "./block-ioctls.ts";
 
-/** How to open. `exclusive` (O_EXCL) fails while anything has the device mounted or claimed. */
+/** How to open. `exclusive` (O_EXCL) fails while anything has the device or one of its partitions mounted or claimed. */
 export interface OpenOptions {
   readonly write: boolean;
   readonly exclusive: boolean;
@@ -13,22 +16,166 @@ export interface BlockDevice extends AsyncDisposable {
   /** For ioctls, such as rereadPartitions while the device is held exclusively. */
   readonly fd: number;
   readonly sizeBytes: number;
+  /** The logical sector size. */
   readonly sectorSizeBytes: number;
-  /** Writes all of `buffer`. */
+  /** Writes all of `buffer`. It is on the disk only after sync(). */
   writeAt(buffer: Uint8Array, offsetBytes: number): Promise<void>;
   /** Fills `buffer` through the page cache. */
   readAt(buffer: Uint8Array, offsetBytes: number): Promise<void>;
-  /** Fills `buffer` past the page cache (O_DIRECT). Buffer from alignedBuffer(); offset and size whole sectors. */
+  /** Fills `buffer` past the page cache (O_DIRECT). Buffer from alignedBuffer(); offset and size in whole sectors. */
   readDirectAt(buffer: Uint8Array, offsetBytes: number): Promise<void>;
-  /** Writes zeros, without data transfer where the device can. */
+  /** Writes zeros, without transferring them where the device can do that. */
   zeroRange(offsetBytes: number, sizeBytes: number): Promise<void>;
   /** fdatasync(2): everything written so far is on the disk, or this throws. */
   sync(): Promise<void>;
-  /** Drops the device's cached pages (BLKFLSBUF); call after sync(). */
-  dropCaches(): Promise<void>;
+  /** Drops the device's cached pages (BLKFLSBUF); call after sync(), which may take long, as this must not. */
+  dropCaches(): void;
 }
 
-/** @throws ReimageError `target-busy` when exclusive and held by something, `device-io` otherwise. */
-export async function openBlockDevice(_path: string, _options: OpenOptions): Promise<BlockDevice> {
-  throw new ReimageError("bug", "not written yet");
+/** BLKZEROOUT stops the event loop while it runs, so a slow disk gets it in pieces. */
+const ZERO_PIECE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Opens a block device. While it is held exclusively nothing can mount its partitions: close it before mounting them.
+ * @throws ReimageError `target-busy` when exclusive and held by something, `device-io` otherwise.
+ */
+export async function openBlockDevice(path: string, options: OpenOptions): Promise<BlockDevice> {
+  const flags = (options.write ? constants.O_RDWR : constants.O_RDONLY) | (options.exclusive ? constants.O_EXCL : 0);
+  const handle = await openHandle(path, flags);
+  try {
+    if (!(await handle.stat()).isBlockDevice()) {
+      throw new ReimageError("device-io", `${path} is not a block device`);
+    }
+    return new OpenBlockDevice(path, handle, getSizeBytes(handle.fd), getSectorSizeBytes(handle.fd));
+  } catch (error) {
+    await handle.close();
+    throw error instanceof ReimageError ? error : ioError(`asking ${path} for its size`, error);
+  }
+}
+
+class OpenBlockDevice implements BlockDevice {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly sectorSizeBytes: number;
+  readonly #handle: FileHandle;
+  #direct: FileHandle | null = null;
+
+  constructor(path: string, handle: FileHandle, sizeBytes: number, sectorSizeBytes: number) {
+    this.path = path;
+    this.sizeBytes = sizeBytes;
+    this.sectorSizeBytes = sectorSizeBytes;
+    this.#handle = handle;
+  }
+
+  get fd(): number {
+    return this.#handle.fd;
+  }
+
+  async writeAt(buffer: Uint8Array, offsetBytes: number): Promise<void> {
+    await this.#whole("writing", buffer, offsetBytes, async (done) => {
+      const { bytesWritten } = await this.#handle.write(buffer, done, buffer.length - done, offsetBytes + done);
+      return bytesWritten;
+    });
+  }
+
+  async readAt(buffer: Uint8Array, offsetBytes: number): Promise<void> {
+    await this.#readFrom(this.#handle, buffer, offsetBytes);
+  }
+
+  async readDirectAt(buffer: Uint8Array, offsetBytes: number): Promise<void> {
+    this.#direct ??= await openHandle(this.path, constants.O_RDONLY | constants.O_DIRECT);
+    await this.#readFrom(this.#direct, buffer, offsetBytes);
+  }
+
+  async zeroRange(offsetBytes: number, sizeBytes: number): Promise<void> {
+    this.#checkRange("writing", offsetBytes, sizeBytes);
+    for (let done = 0; done < sizeBytes; done += ZERO_PIECE_BYTES) {
+      const pieceBytes = Math.min(ZERO_PIECE_BYTES, sizeBytes - done);
+      try {
+        zeroOut(this.fd, offsetBytes + done, pieceBytes);
+      } catch (error) {
+        throw ioError(`writing zeros to ${this.path} at byte ${offsetBytes + done}`, error);
+      }
+      await new Promise(setImmediate);
+    }
+  }
+
+  async sync(): Promise<void> {
+    try {
+      await this.#handle.datasync();
+    } catch (error) {
+      throw ioError(`syncing ${this.path} (data written before did not reach the disk)`, error);
+    }
+  }
+
+  dropCaches(): void {
+    try {
+      flushBuffers(this.fd);
+    } catch (error) {
+      throw ioError(`dropping cached pages of ${this.path}`, error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#direct?.close();
+    await this.#handle.close();
+  }
+
+  async #readFrom(handle: FileHandle, buffer: Uint8Array, offsetBytes: number): Promise<void> {
+    await this.#whole("reading", buffer, offsetBytes, async (done) => {
+      const { bytesRead } = await handle.read(buffer, done, buffer.length - done, offsetBytes + done);
+      return bytesRead;
+    });
+  }
+
+  /** Repeats a transfer that may be partial until all is done. */
+  async #whole(
+    verb: "reading" | "writing",
+    buffer: Uint8Array,
+    offsetBytes: number,
+    transfer: (done: number) => Promise<number>,
+  ): Promise<void> {
+    this.#checkRange(verb, offsetBytes, buffer.length);
+    for (let done = 0; done < buffer.length; ) {
+      const what = `${verb} ${this.path} at byte ${offsetBytes + done}`;
+      let moved: number;
+      try {
+        moved = await transfer(done);
+      } catch (error) {
+        throw ioError(what, error);
+      }
+      if (moved <= 0) throw ioError(what, new Error(`${buffer.length - done} bytes short`));
+      done += moved;
+    }
+  }
+
+  #checkRange(verb: string, offsetBytes: number, sizeBytes: number): void {
+    if (offsetBytes >= 0 && offsetBytes + sizeBytes <= this.sizeBytes) return;
+    throw new ReimageError(
+      "device-io",
+      `${verb} ${this.path} at byte ${offsetBytes}: ${sizeBytes} bytes do not fit, the device has ${this.sizeBytes}`,
+    );
+  }
+}
+
+async function openHandle(path: string, flags: number): Promise<FileHandle> {
+  try {
+    return await open(path, flags);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EBUSY") {
+      throw new ReimageError("target-busy", `${path} is in use: it or one of its partitions is mounted or held`, {
+        cause: error,
+        hint: "unmount it and stop what holds it (lsblk shows both), then start again",
+      });
+    }
+    throw ioError(`opening ${path}`, error);
+  }
+}
+
+function ioError(what: string, cause: unknown): ReimageError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new ReimageError("device-io", `${what}: ${reason}`, {
+    cause,
+    hint: "look for disk errors in the kernel log (dmesg); a disk that fails like this needs to be replaced",
+  });
 }
