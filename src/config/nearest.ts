@@ -24,7 +24,10 @@ export function nearest(unknown: string, known: readonly string[]): string {
   let best = { key: known[0] ?? "", distance: Number.POSITIVE_INFINITY };
   for (const key of known) {
     const candidate = key.toLowerCase();
-    const distance = Math.min(editDistance(word, candidate), editDistance(last(word), last(candidate)) + 1.5);
+    const elsewhere = candidate.includes(".")
+      ? editDistance(last(word), last(candidate)) + 1.5
+      : Number.POSITIVE_INFINITY;
+    const distance = Math.min(editDistance(word, candidate), elsewhere);
     if (distance < best.distance) best = { key, distance };
   }
   return best.key;
