@@ -53,3 +53,9 @@ function requireEqual(path: string, wanted: Buffer, found: Buffer): void {
     hint: "the disk or its cable is faulty; replace it, do not use this disk",
   });
 }
+
+/** Clears the first sector, so that the disk does not boot, and waits until the disk has it. */
+export async function clearFirstSector(device: BlockDevice): Promise<void> {
+  await device.writeAt(alignedBuffer(device.sectorSizeBytes), 0);
+  await device.sync();
+}

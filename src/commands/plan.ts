@@ -1,0 +1,99 @@
+/** `reimage plan`: judges everything as `run` would, changes nothing, and prints what would happen. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../config/schema.ts";
+import { identityOf } from "../disk/inventory.ts";
+import type { Reporter } from "../report/events.ts";
+import { formatBytes } from "../report/format.ts";
+import { type Judgement, judge } from "../stages/judge.ts";
+import { type Command, exitStatus } from "./command.ts";
+import { parseRunOptions, sharedUsage } from "./run-options.ts";
+
+export const planCommand: Command = {
+  name: "plan",
+  summary: "judge everything, write nothing, and print what `run` would do",
+  usage: `reimage plan [options]
+
+Judges the disk, the image, the memory and the retained files exactly as \`reimage run\` would, and prints the result.
+No disk is changed.
+
+  --json             print the plan as JSON
+${sharedUsage}
+
+Exit status: 0 the run can begin, 2 wrong usage or configuration, 3 the run would be refused.
+`,
+  async run(args) {
+    const { config, json } = parseRunOptions(args);
+    const workDir = mkdtempSync(join(tmpdir(), "reimage-plan-"));
+    try {
+      mkdirSync(join(workDir, "mnt"));
+      const warnings: string[] = [];
+      const reporter: Reporter = {
+        emit: (event) => {
+          if (event.type === "warning") warnings.push(event.message);
+        },
+      };
+      await using judged = await judge(config, { workDir, reporter, waitSeconds: 0, setTargetState: () => {} }, false);
+      const plan = { ...describePlan(config, judged), warnings };
+      process.stdout.write(json ? `${JSON.stringify(plan, null, 2)}\n` : formatPlan(plan));
+    } finally {
+      rmSync(workDir, { recursive: true, force: true });
+    }
+    return exitStatus.done;
+  },
+};
+
+/** The plan as data. */
+function describePlan(config: Config, judged: Judgement) {
+  const { image, target, memory, retained } = judged;
+  return {
+    target: identityOf(target),
+    otherDisks: judged.otherDisks.map((disk) => disk.path),
+    image: {
+      source: config.image.source,
+      id: image.imageId,
+      format: image.format,
+      compressedSizeBytes: image.compressedSizeBytes,
+      sizeBytes: image.sizeBytes,
+      sha256: image.sha256,
+      vouchedForBy: judged.isSigned ? "signed manifest" : judged.hasManifest ? "manifest" : "decoding it once",
+      isCopiedToMemory: memory.need.imageBytes > 0,
+    },
+    partitionTable: image.table.type,
+    partitions: judged.partitions.map(({ number, kind, startBytes, sizeBytes, fileSystem }) => ({
+      number,
+      kind,
+      startBytes,
+      sizeBytes,
+      type: fileSystem?.type ?? null,
+      label: fileSystem?.label ?? null,
+    })),
+    newRoot: config.new.root,
+    retained:
+      retained === null
+        ? null
+        : { count: retained.entries.length, sizeBytes: retained.totalBytes, missing: retained.missing },
+    memory: {
+      neededBytes: memory.need.imageBytes + memory.need.retainedBytes + memory.need.workingSetBytes,
+      availableBytes: memory.facts.availableBytes,
+    },
+  };
+}
+
+function formatPlan(plan: ReturnType<typeof describePlan> & { warnings: readonly string[] }): string {
+  const { target, image, retained, memory } = plan;
+  const lines = [
+    `Target     ${target.path}, ${formatBytes(target.sizeBytes)}, ${target.model ?? "no model"}, serial ${target.serial ?? "unknown"}: ALL OF IT WOULD BE OVERWRITTEN`,
+    `Others     ${plan.otherDisks.join(", ") || "none"}: not touched`,
+    `Image      ${image.source} (${image.format}, ${formatBytes(image.compressedSizeBytes)}, ${formatBytes(image.sizeBytes)} on the disk)`,
+    `           sha256 ${image.sha256}, judged by: ${image.vouchedForBy}`,
+    `           ${image.isCopiedToMemory ? "would be copied to memory: it lies on the target" : "would be read from where it is"}`,
+    `Partitions ${plan.partitionTable}: ${plan.partitions.map((p) => `${p.number} ${p.type ?? p.kind}${p.label === null ? "" : ` ${p.label}`}`).join(", ")}; new root ${plan.newRoot}`,
+    `Retained   ${retained === null ? "nothing: there is no old OS" : `${retained.count} files and directories, ${formatBytes(retained.sizeBytes)}`}`,
+    `Memory     ${formatBytes(memory.neededBytes)} needed, ${formatBytes(memory.availableBytes)} available`,
+    ...plan.warnings.map((warning) => `Warning    ${warning}`),
+    "Nothing has been changed. `reimage run --yes` with the same options would do this.",
+  ];
+  return `${lines.join("\n")}\n`;
+}

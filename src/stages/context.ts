@@ -1,0 +1,22 @@
+/** What every stage is handed beside its own input. */
+import type { Reporter, StageName, TargetState } from "../report/events.ts";
+
+export interface StageContext {
+  /** Where the image, the retained files and the record of the run are kept; in memory, in an initramfs. */
+  readonly workDir: string;
+  readonly reporter: Reporter;
+  /** How long to wait for disks that the configuration names; 0: they must be there now. */
+  readonly waitSeconds: number;
+  /** Records what has become of the target, durably over a crash of this process, before it becomes so. */
+  setTargetState(state: TargetState): void;
+}
+
+/** Tells what a stage is doing, in words for the operator. */
+export function step(context: StageContext, stage: StageName, message: string): void {
+  context.reporter.emit({ type: "step", stage, message });
+}
+
+/** Tells the operator what he should look at, although the run goes on. */
+export function warn(context: StageContext, stage: StageName, message: string): void {
+  context.reporter.emit({ type: "warning", stage, message });
+}

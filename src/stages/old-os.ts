@@ -1,0 +1,35 @@
+/** The old OS, mounted to be read: its root, its further file systems, and what it says about its disk. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type BootInfo, bootInfoPath, parseBootInfo } from "../disk/boot-info.ts";
+import { mountReadOnly } from "../disk/mounts.ts";
+import { openRootedDirectory } from "../retention/rooted.ts";
+import type { Located } from "./locate.ts";
+import { mountPointBelow } from "./mount-point.ts";
+
+/** The old OS below `root`; disposing unmounts all of it. */
+export interface OldOs extends AsyncDisposable {
+  readonly root: string;
+}
+
+/** Mounts the old root and its further file systems read-only, no journal replayed. Null for a machine without an old OS. */
+export async function mountOldOs(located: Located, workDir: string): Promise<OldOs | null> {
+  if (located.oldRoot === null) return null;
+  const root = join(workDir, "mnt", "old");
+  mkdirSync(root, { recursive: true });
+  await using mounted = new AsyncDisposableStack();
+  mounted.use(await mountReadOnly(located.oldRoot.device, root));
+  for (const [mountPoint, found] of located.oldMounts) {
+    mounted.use(await mountReadOnly(found.device, await mountPointBelow(root, mountPoint, "old")));
+  }
+  const kept = mounted.move();
+  return { root, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** What the old OS says about its disk; null where it says nothing. */
+export async function readBootInfo(oldOs: OldOs | null): Promise<BootInfo | null> {
+  if (oldOs === null) return null;
+  await using directory = await openRootedDirectory(oldOs.root);
+  const text = await directory.readFile(bootInfoPath);
+  return text === null ? null : parseBootInfo(text.toString());
+}

@@ -1,0 +1,137 @@
+/** Stage restore: the retained files into the new OS, then the commit that makes the disk boot. */
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config/schema.ts";
+import { openBlockDevice } from "../disk/block-device.ts";
+import { bootInfoPath, formatBootInfo } from "../disk/boot-info.ts";
+import { findFileSystem } from "../disk/find-filesystem.ts";
+import { relocateGpt } from "../disk/gpt-relocate.ts";
+import { assertSameDisk } from "../disk/guard.ts";
+import { readDisks } from "../disk/inventory.ts";
+import {
+  addPartitions,
+  forgetPartitions,
+  partitionPath,
+  rereadPartitions,
+  verifyPartitions,
+} from "../disk/kernel-partitions.ts";
+import { mountReadWrite } from "../disk/mounts.ts";
+import { clearFirstSector, commitHead } from "../image/commit.ts";
+import { createProgress } from "../report/progress.ts";
+import { writeReport } from "../report/report-json.ts";
+import { verifyArchive } from "../retention/archive.ts";
+import { type RestoreSummary, restoreRetained } from "../retention/restore.ts";
+import { openRootedDirectory, type RootedDirectory } from "../retention/rooted.ts";
+import { describeNewOs } from "./boot-info.ts";
+import { type StageContext, step, warn } from "./context.ts";
+import { mountPointBelow } from "./mount-point.ts";
+import { eventsPath, logPath, reportFor, reportPath, savedPermissionsPath } from "./record.ts";
+import type { Saved } from "./save.ts";
+import type { Written } from "./write.ts";
+
+/** What is true at the end: the disk boots the new OS, with these files back in it. */
+export interface Restored {
+  readonly retained: RestoreSummary | null;
+}
+
+/** @throws ReimageError; the disk does not boot then, and can be restored again from what is in memory. */
+export async function restore(
+  config: Config,
+  saved: Saved,
+  written: Written,
+  context: StageContext,
+): Promise<Restored> {
+  const head = readFileSync(written.headPath);
+  const target = assertSameDisk(saved.target, await readDisks());
+  const { path } = target;
+  // A run that was killed during its commit may have left a disk that boots; not before the files are back.
+  await withTarget(path, (device) => clearFirstSector(device));
+
+  await forgetPartitions(path);
+  await addPartitions(path, saved.table);
+  const retained = await personalise(config, saved, written, context);
+
+  await withTarget(path, async (device) => {
+    const isGpt = saved.table.type === "gpt";
+    const moved = isGpt ? relocateGpt(head, saved.table.sectorSizeBytes, device.sizeBytes) : null;
+    if (moved !== null) await device.writeAt(moved.backup, moved.backupOffsetBytes);
+    await device.sync();
+    step(context, "restore", "committing: the first MiB is written, and the disk boots from here on");
+    await commitHead(device, moved?.head ?? head);
+  });
+  await rereadPartitions(path);
+  await verifyPartitions(path, saved.table);
+  return { retained };
+}
+
+async function withTarget<T>(path: string, use: (device: Awaited<ReturnType<typeof openBlockDevice>>) => Promise<T>) {
+  await using device = await openBlockDevice(path, { write: true, exclusive: true });
+  return await use(device);
+}
+
+/** Mounts the new OS, puts everything into it that makes it this machine, and unmounts it. */
+async function personalise(
+  config: Config,
+  saved: Saved,
+  written: Written,
+  context: StageContext,
+): Promise<RestoreSummary | null> {
+  const root = join(context.workDir, "mnt", "new");
+  mkdirSync(root, { recursive: true });
+  await using mounted = new AsyncDisposableStack();
+  const rootDevice = await newDevice(config.new.root, saved);
+  mounted.use(await mountReadWrite(rootDevice, root));
+  for (const [mountPoint, spec] of Object.entries(config.new.mounts).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const directory = await mountPointBelow(root, mountPoint, "new");
+    mounted.use(await mountReadWrite(await newDevice(spec, saved), directory));
+  }
+
+  let retained: RestoreSummary | null = null;
+  if (saved.archive !== null) {
+    const progress = createProgress(
+      context.reporter,
+      "restore",
+      "restoring the retained files",
+      saved.archive.contentBytes,
+    );
+    await verifyArchive(saved.archive);
+    retained = await restoreRetained(saved.archive, root, { onProgress: (bytes) => progress.advance(bytes) });
+    progress.done();
+    for (const { path, reason } of retained.failures) warn(context, "restore", `${path}: ${reason}`);
+    step(context, "restore", `${retained.count} files and directories are back`);
+  }
+  await using newRoot = await openRootedDirectory(root);
+  const bootInfo = await describeNewOs(newRoot, saved, rootDevice);
+  await newRoot.writeFile(bootInfoPath, formatBootInfo(bootInfo));
+  if (config.log !== null) await copyRecord(newRoot, config.log, saved, written, retained, context);
+  await mounted.disposeAsync(); // explicitly: an unmount that fails means data that did not reach the disk
+  return retained;
+}
+
+/** The device of a partition of the target, by its number in the image's table or by what it holds; on the target only. */
+async function newDevice(spec: string, saved: Saved): Promise<string> {
+  const target = assertSameDisk(saved.target, await readDisks());
+  if (/^\d+$/.test(spec)) return partitionPath(target.path, Number(spec));
+  return (await findFileSystem(spec, { disks: [target], code: "new-os" })).device;
+}
+
+/**
+ * Copies the record of the run into the new OS. It says success: nobody can read it there unless the commit, which is all
+ * that is left to do, has succeeded.
+ */
+async function copyRecord(
+  newRoot: RootedDirectory,
+  directory: string,
+  saved: Saved,
+  written: Written,
+  retained: RestoreSummary | null,
+  context: StageContext,
+): Promise<void> {
+  const { workDir } = context;
+  writeReport(reportPath(workDir), reportFor(workDir, { outcome: "success" }, saved, written, retained));
+  await newRoot.ensureDirectory(directory);
+  for (const source of [logPath, eventsPath, reportPath, savedPermissionsPath]) {
+    const from = source(workDir);
+    if (existsSync(from)) await newRoot.copyIn(join(directory, source("")), from, 0o600);
+  }
+}

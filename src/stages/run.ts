@@ -1,0 +1,120 @@
+/** The whole run: the three stages in order, what is kept between them, and how it ends. */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config/schema.ts";
+import { identityOf } from "../disk/inventory.ts";
+import { unmountBelow } from "../disk/mounts.ts";
+import { asReimageError, describeError, ReimageError } from "../errors.ts";
+import type { Reporter, StageName, TargetState } from "../report/events.ts";
+import { writeReport } from "../report/report-json.ts";
+import { missingTools } from "../system/commands.ts";
+import type { StageContext } from "./context.ts";
+import { protectOthers } from "./protect.ts";
+import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
+import { type Restored, restore } from "./restore.ts";
+import { type Saved, save } from "./save.ts";
+import { forgetRun, type RunState, readState, writeState } from "./state.ts";
+import { write } from "./write.ts";
+
+/** How a run ended. */
+export type Outcome =
+  | { readonly kind: "success"; readonly target: "complete" }
+  | {
+      readonly kind: "failed";
+      readonly stage: StageName | null;
+      readonly target: TargetState;
+      readonly error: ReimageError;
+    };
+
+export interface RunOptions {
+  readonly workDir: string;
+  readonly reporter: Reporter;
+  readonly waitSeconds: number;
+  readonly version: string;
+}
+
+/**
+ * Runs save, write and restore, carrying on where a killed process of the same run stopped. Never throws: every ending is
+ * an outcome, an event and a report.json.
+ */
+export async function runStages(config: Config, options: RunOptions): Promise<Outcome> {
+  const { workDir, reporter } = options;
+  let state: RunState | null = null;
+  let stage: StageName | null = null;
+  let restored: Restored | null = null;
+
+  function keep(change: Partial<RunState>): void {
+    if (state === null) return;
+    state = { ...state, ...change };
+    writeState(workDir, state);
+  }
+  const context: StageContext = {
+    workDir,
+    reporter,
+    waitSeconds: options.waitSeconds,
+    setTargetState(target) {
+      keep({ target });
+      reporter.emit({ type: "target-state", state: target });
+    },
+  };
+  async function timed<T>(name: StageName, run: () => Promise<T>): Promise<T> {
+    stage = name;
+    const start = performance.now();
+    reporter.emit({ type: "stage-started", stage: name });
+    const result = await run();
+    reporter.emit({ type: "stage-finished", stage: name, seconds: (performance.now() - start) / 1000 });
+    return result;
+  }
+
+  try {
+    mkdirSync(workDir, { recursive: true, mode: 0o700 });
+    await unmountBelow(join(workDir, "mnt")); // left over from a killed process
+    state = readState(workDir, config);
+    const restarted = state.saved !== null;
+    if (!restarted) forgetRun(workDir);
+    reporter.emit({ type: "run-started", version: options.version, restarted });
+    requireTools();
+
+    const saved = state.saved ?? (await timed("save", () => saveAfresh(config, context)));
+    keep({ saved });
+    await using _protection = await protectOthers(saved.target);
+    const written = state.written ?? (await timed("write", () => write(saved, context)));
+    keep({ written });
+    restored = await timed("restore", () => restore(config, saved, written, context));
+    context.setTargetState("complete");
+    const report = reportFor(workDir, { outcome: "success" }, saved, written, restored.retained);
+    writeReport(reportPath(workDir), report);
+    forgetRun(workDir);
+    reporter.emit({ type: "run-finished", target: "complete", disk: identityOf(saved.target) });
+    return { kind: "success", target: "complete" };
+  } catch (thrown) {
+    return await fail(asReimageError(thrown));
+  }
+
+  async function fail(error: ReimageError): Promise<Outcome> {
+    const target = state?.target ?? "untouched";
+    await unmountBelow(join(workDir, "mnt")).catch(() => {}); // the failure itself says more
+    reporter.emit({
+      type: "run-failed",
+      stage,
+      target,
+      code: error.code,
+      reason: describeError(error),
+      hint: error.hint ?? null,
+    });
+    const ending = { outcome: "failed", stage, target, error } as const;
+    writeReport(reportPath(workDir), reportFor(workDir, ending, state?.saved ?? null, state?.written ?? null, null));
+    if (target === "untouched" && error.code !== "state") forgetRun(workDir);
+    return { kind: "failed", stage, target, error };
+  }
+}
+
+function requireTools(): void {
+  const missing = missingTools();
+  if (missing.length > 0) throw new ReimageError("command", `this system lacks ${missing.join(", ")}`);
+}
+
+async function saveAfresh(config: Config, context: StageContext): Promise<Saved> {
+  rmSync(savedPermissionsPath(context.workDir), { force: true });
+  return await save(config, context);
+}

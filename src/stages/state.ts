@@ -1,0 +1,63 @@
+/**
+ * How far a run has come, kept in the work directory: a process that is killed is started again and carries on from it.
+ * The work directory is in memory and the kernel survives, so an atomic rename is all the durability that is needed.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config/schema.ts";
+import { ReimageError } from "../errors.ts";
+import type { TargetState } from "../report/events.ts";
+import type { Saved } from "./save.ts";
+import type { Written } from "./write.ts";
+
+/** `saved` and `written` are what those stages returned; null until then. */
+export interface RunState {
+  /** Of the configuration that the run was started with. */
+  readonly configSha256: string;
+  readonly target: TargetState;
+  readonly saved: Saved | null;
+  readonly written: Written | null;
+}
+
+const statePath = (workDir: string) => join(workDir, "state.json");
+
+/**
+ * The state to carry on from: the one that an earlier process left behind, or a new one. What an earlier process had not
+ * saved completely is started over.
+ * @throws ReimageError `state` where a run with another configuration has begun to write.
+ */
+export function readState(workDir: string, config: Config): RunState {
+  const configSha256 = createHash("sha256").update(JSON.stringify(config)).digest("hex");
+  const fresh: RunState = { configSha256, target: "untouched", saved: null, written: null };
+  const left = readLeft(workDir);
+  if (left === null || left.target === "complete" || left.saved === null) return fresh;
+  if (left.configSha256 === configSha256) return left;
+  if (left.target === "untouched") return fresh;
+  throw new ReimageError("state", `${workDir} holds a run with another configuration that has begun to write`, {
+    hint: `finish that run with its own configuration, or give it up for good by removing ${workDir}`,
+  });
+}
+
+function readLeft(workDir: string): RunState | null {
+  try {
+    return JSON.parse(readFileSync(statePath(workDir), "utf8")) as RunState;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new ReimageError("state", `${statePath(workDir)} cannot be read`, { cause: error });
+  }
+}
+
+/** Replaces the state, whole or not at all. */
+export function writeState(workDir: string, state: RunState): void {
+  const temporary = `${statePath(workDir)}.new`;
+  writeFileSync(temporary, JSON.stringify(state), { mode: 0o600 });
+  renameSync(temporary, statePath(workDir));
+}
+
+/** Forgets a run that ended, or that has touched nothing: the image and the retained files are secrets, and take memory. */
+export function forgetRun(workDir: string): void {
+  for (const name of ["state.json", "image", "retained.tar", "retained.tar.ndjson", "first-mib"]) {
+    rmSync(join(workDir, name), { force: true });
+  }
+}

@@ -1,0 +1,73 @@
+/** Stage write: the guard, then the image onto the target but for its first MiB, then the readback. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openBlockDevice } from "../disk/block-device.ts";
+import { findFileSystem } from "../disk/find-filesystem.ts";
+import { assertSameDisk, checkUnused, parseSwaps } from "../disk/guard.ts";
+import { type Disk, readDisks } from "../disk/inventory.ts";
+import { parseMountInfo } from "../disk/mounts.ts";
+import { setReadOnly } from "../disk/read-only.ts";
+import { clearBootSectors } from "../image/commit.ts";
+import { decoderName } from "../image/decode.ts";
+import { readBack } from "../image/readback.ts";
+import { writeBody } from "../image/write.ts";
+import { createProgress } from "../report/progress.ts";
+import { type StageContext, step } from "./context.ts";
+import { mountSource, pathIn } from "./judge.ts";
+import type { Saved } from "./save.ts";
+
+/** The image is on the target, proven, but for its first MiB, which is in `headPath`. */
+export interface Written {
+  readonly headPath: string;
+  /** sha256 of the whole image: what was read back, and the first MiB from memory. */
+  readonly readbackSha256: string;
+}
+
+/** @throws ReimageError; before the first write the target is untouched, afterwards partial and not bootable. */
+export async function write(saved: Saved, context: StageContext): Promise<Written> {
+  const { image } = saved;
+  await using stack = new AsyncDisposableStack();
+  const path = await openImage(saved, context, stack);
+  const judged = { path, format: image.format, sizeBytes: image.sizeBytes, sha256: image.sha256 };
+
+  const target = guard(saved.target, await readDisks());
+  if (target.readOnly) await setReadOnly(target.path, false);
+  await using device = await openBlockDevice(target.path, { write: true, exclusive: true });
+  guard(saved.target, await readDisks()); // again: the name now belongs to the open device
+
+  context.setTargetState("partial");
+  await clearBootSectors(device);
+  step(
+    context,
+    "write",
+    `writing to ${target.path}, decoded by ${decoderName(image.format)}; it does not boot until the end`,
+  );
+  const writing = createProgress(context.reporter, "write", "writing the image", image.sizeBytes);
+  const body = await writeBody(judged, device, (bytes) => writing.advance(bytes));
+  writing.done();
+
+  const headPath = join(context.workDir, "first-mib");
+  writeFileSync(headPath, body.head, { mode: 0o600 });
+  const reading = createProgress(context.reporter, "write", "reading it back", image.sizeBytes);
+  const readbackSha256 = await readBack(judged, body, device, (bytes) => reading.advance(bytes));
+  reading.done();
+  step(context, "write", `the disk holds the image: sha256 ${readbackSha256}`);
+  return { headPath, readbackSha256 };
+}
+
+/** The target is still the disk that was judged, and nobody uses it. */
+function guard(judged: Disk, disks: readonly Disk[]): Disk {
+  const target = assertSameDisk(judged, disks);
+  const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  checkUnused(target, mounts, parseSwaps(readFileSync("/proc/swaps", "utf8")));
+  return target;
+}
+
+/** The image as a file that can be opened now: in memory, or on another disk that is mounted again. */
+async function openImage(saved: Saved, context: StageContext, stack: AsyncDisposableStack): Promise<string> {
+  const { location } = saved.image;
+  if (location.kind === "file") return location.path;
+  const found = await findFileSystem(location.fileSystem, { disks: await readDisks(), code: "image" });
+  const mount = stack.use(await mountSource(found.device, context.workDir));
+  return await pathIn(mount.directory, location.path);
+}

@@ -1,0 +1,4 @@
+/** The version of this program. */
+import packageJson from "../package.json";
+
+export const version: string = packageJson.version;
