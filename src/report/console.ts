@@ -66,12 +66,21 @@ function createLineView(target: ConsoleTarget): View {
 function createTerminalView(target: ConsoleTarget): View {
   const columns = target.columns ?? 80;
   const bar = createTerminalBar((text) => target.write(text), columns);
+  let work: string | null = null;
   return {
-    showProgress: (view) => bar.show(view),
+    showProgress(view) {
+      const line = `[${view.stage}] ${view.what}\n`; // what the bar below it means; the bar itself has no room for it
+      if (line !== work) {
+        bar.hide();
+        target.write(line);
+        work = line;
+      }
+      bar.show(view);
+    },
     showLine(text, isEnding) {
       bar.hide();
       // The ending is a paragraph to be read from a distance; a line stays one line for whoever searches the output.
-      target.write(isEnding ? `\n${wrapText(text, columns).join("\n")}\n\n` : `${text}\n`);
+      target.write(isEnding ? `\n${wrapText(text, columns - 1).join("\n")}\n\n` : `${text}\n`);
     },
   };
 }

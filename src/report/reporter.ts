@@ -15,19 +15,21 @@ export function createReporter(sinks: readonly Sink[], lastSeq: number, now: () 
   function deliver(body: EventBody, to: readonly Sink[]): void {
     seq += 1;
     const event: Event = { ...body, seq, time: new Date(now()).toISOString() };
+    const failures: { readonly sink: Sink; readonly error: unknown }[] = [];
     for (const sink of to) {
       try {
         sink.receive(event);
       } catch (error) {
         // It is tried again for the next event (a full file system may be emptied), but complained about once only.
-        if (broken.has(sink)) continue;
+        if (!broken.has(sink)) failures.push({ sink, error });
         broken.add(sink);
-        const message = `${sink.name} does not take messages any more: ${describeError(error)}`;
-        deliver(
-          { type: "warning", stage: null, message },
-          to.filter((other) => other !== sink),
-        );
       }
+    }
+    // Only now, so that every sink gets the events in the order of their numbers.
+    for (const { sink, error } of failures) {
+      const message = `${sink.name} does not take messages any more: ${describeError(error)}`;
+      const others = to.filter((other) => other !== sink);
+      deliver({ type: "warning", stage: null, message }, others);
     }
   }
 

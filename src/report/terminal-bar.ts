@@ -58,19 +58,21 @@ export function createTerminalBar(write: (text: string) => void, columns: number
   }
   const options: Options & { terminal: object } = {
     terminal,
-    barsize: Math.max(8, Math.min(24, columns - 64)),
+    barsize: Math.max(8, Math.min(32, columns - 64)),
     barCompleteChar: "#",
     barIncompleteChar: ".",
     clearOnComplete: true,
     forceRedraw: true, // repairs what kernel messages have written over
     fps: 2,
-    format: (bar, params, payload: { text: string; hasTotal: boolean }) =>
-      payload.hasTotal ? `[${Format.BarFormat(params.progress, bar)}] ${payload.text}` : payload.text,
+    format: (bar, params, payload: { stage: string; text: string; hasTotal: boolean }) =>
+      payload.hasTotal
+        ? `${payload.stage} [${Format.BarFormat(params.progress, bar)}] ${payload.text}`
+        : `${payload.stage} ${payload.text}`,
   };
   const bar = new QuietBar(options);
   return {
     show(view) {
-      const payload = { text: `${formatProgress(view)} ${view.what}`, hasTotal: view.totalBytes !== null };
+      const payload = { stage: view.stage, text: formatProgress(view), hasTotal: view.totalBytes !== null };
       if (!bar.isActive) bar.start(view.totalBytes ?? 0, view.doneBytes, payload);
       bar.setTotal(view.totalBytes ?? 0);
       bar.update(view.doneBytes, payload);
