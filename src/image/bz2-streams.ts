@@ -31,6 +31,9 @@ const patterns = Array.from({ length: 8 }, (_, shift) => {
 const lookAheadBytes = 10;
 const longestTrailerBytes = 11;
 
+/** How much of the file is searched at a time. */
+const windowBytes = 1 << 20;
+
 /** Takes a bz2 file piece by piece; `finish` judges it. */
 export interface Bz2StreamScanner {
   update(piece: Uint8Array): void;
@@ -40,12 +43,13 @@ export interface Bz2StreamScanner {
 
 /** Starts judging the bz2 file `name`. */
 export function createBz2StreamScanner(name: string): Bz2StreamScanner {
-  let window = Buffer.alloc(0);
+  const memory = Buffer.alloc(windowBytes);
+  let filledBytes = 0;
   let windowOffsetBytes = 0;
   let lastEndBytes = 0;
   let gapAtBytes: number | null = null;
 
-  function judgeEnd(endInWindow: number, isFileEnd: boolean): void {
+  function judgeEnd(window: Buffer, endInWindow: number, isFileEnd: boolean): void {
     lastEndBytes = Math.max(lastEndBytes, windowOffsetBytes + endInWindow);
     if (isFileEnd && endInWindow === window.length) return;
     const next = window.subarray(endInWindow, endInWindow + lookAheadBytes);
@@ -60,6 +64,7 @@ export function createBz2StreamScanner(name: string): Bz2StreamScanner {
   }
 
   function scan(isFileEnd: boolean): void {
+    const window = memory.subarray(0, filledBytes);
     const judgeBefore = isFileEnd ? window.length : window.length - longestTrailerBytes - lookAheadBytes;
     const ends: number[] = [];
     for (const pattern of patterns) {
@@ -73,21 +78,27 @@ export function createBz2StreamScanner(name: string): Bz2StreamScanner {
         if (end <= window.length) ends.push(end);
       }
     }
-    for (const end of ends.sort((a, b) => a - b)) judgeEnd(end, isFileEnd);
+    for (const end of ends.sort((a, b) => a - b)) judgeEnd(window, end, isFileEnd);
     const keepFrom = Math.max(0, judgeBefore);
-    window = Buffer.from(window.subarray(keepFrom));
+    memory.copyWithin(0, keepFrom, filledBytes);
+    filledBytes -= keepFrom;
     windowOffsetBytes += keepFrom;
   }
 
   return {
     update(piece) {
-      window = Buffer.concat([window, piece]);
-      if (window.length >= 1 << 20) scan(false);
+      for (let taken = 0; taken < piece.length; ) {
+        const part = piece.subarray(taken, taken + windowBytes - filledBytes);
+        memory.set(part, filledBytes);
+        filledBytes += part.length;
+        taken += part.length;
+        if (filledBytes === windowBytes) scan(false);
+      }
     },
     finish() {
-      const sizeBytes = windowOffsetBytes + window.length;
+      const sizeBytes = windowOffsetBytes + filledBytes;
       scan(true);
-      if (gapAtBytes === null && lastEndBytes === sizeBytes) return;
+      if (gapAtBytes === null && lastEndBytes === sizeBytes && sizeBytes > 0) return;
       if (lastEndBytes === 0) {
         throw new ReimageError("image", `image ${name} is cut off: no bzip2 stream in its ${sizeBytes} bytes ends`, {
           hint: "copy the image again and compare its size with the original",
