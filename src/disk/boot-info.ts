@@ -1,8 +1,8 @@
-/** `/etc/reimage/boot-info.json`: what the last reimage wrote about itself and its disk, for the next one to compare. */
+/** `/etc/reimage/boot-info.json`: what a reimage writes about itself and its disk, for the next one to compare. */
 import { ReimageError } from "../errors.ts";
 import type { DiskIdentity } from "../report/events.ts";
 
-/** An empty string means unknown. */
+/** An empty string means unknown. The names are those of the file. */
 export interface BootInfo {
   readonly image_id: string;
   readonly primary_disk: string;
@@ -11,6 +11,7 @@ export interface BootInfo {
   readonly cmdline: string;
   readonly kernel: string;
   readonly bootloaderid: string;
+  /** Null where the file was written by something that did not know the disk's identity. */
   readonly disk: DiskIdentity | null;
 }
 
@@ -18,11 +19,64 @@ export interface BootInfo {
 export const bootInfoPath = "/etc/reimage/boot-info.json";
 
 /** @throws ReimageError `target` for text that is no boot info. Absent fields are unknown, further ones are ignored. */
-export function parseBootInfo(_text: string): BootInfo {
-  throw new ReimageError("bug", "not written yet");
+export function parseBootInfo(text: string): BootInfo {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw invalid("it is not JSON", cause);
+  }
+  if (!isRecord(value)) throw invalid("it is not a JSON object");
+  return {
+    image_id: textOf(value, "image_id") ?? "",
+    primary_disk: textOf(value, "primary_disk") ?? "",
+    os_partition: textOf(value, "os_partition") ?? "",
+    initrd: textOf(value, "initrd") ?? "",
+    cmdline: textOf(value, "cmdline") ?? "",
+    kernel: textOf(value, "kernel") ?? "",
+    bootloaderid: textOf(value, "bootloaderid") ?? "",
+    disk: parseIdentity(value.disk),
+  };
 }
 
 /** The text of the file. */
-export function formatBootInfo(_info: BootInfo): string {
-  throw new ReimageError("bug", "not written yet");
+export function formatBootInfo(info: BootInfo): string {
+  return `${JSON.stringify(info, null, 2)}\n`;
+}
+
+function parseIdentity(value: unknown): DiskIdentity | null {
+  if (value === undefined || value === null) return null;
+  if (!isRecord(value)) throw invalid("disk is not an object");
+  return {
+    path: textOf(value, "path") ?? "",
+    sizeBytes: numberOf(value, "sizeBytes"),
+    sectorSizeBytes: numberOf(value, "sectorSizeBytes"),
+    serial: textOf(value, "serial"),
+    wwn: textOf(value, "wwn"),
+    model: textOf(value, "model"),
+  };
+}
+
+function textOf(record: Record<string, unknown>, field: string): string | null {
+  const value = record[field];
+  if (value === undefined || value === null) return null;
+  if (typeof value !== "string") throw invalid(`${field} is not text`);
+  return value;
+}
+
+function numberOf(record: Record<string, unknown>, field: string): number {
+  const value = record[field];
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value <= 0) throw invalid(`${field} is not a size`);
+  return value;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function invalid(reason: string, cause?: unknown): ReimageError {
+  return new ReimageError("target", `the old OS's ${bootInfoPath} cannot be read: ${reason}`, {
+    hint: "it tells whether this is the right disk; repair it, or remove it and name the disk in target.disk",
+    cause,
+  });
 }

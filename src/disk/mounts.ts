@@ -1,42 +1,136 @@
 /** Mounting: the old OS without changing a byte of it, the new OS for the retained files. */
-import { ReimageError } from "../errors.ts";
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ErrorCode, ReimageError } from "../errors.ts";
+import { runCommand } from "../system/commands.ts";
+import { probeFileSystem } from "./find-filesystem.ts";
+import { parseMountInfo } from "./mount-info.ts";
+import { describeUsers } from "./mount-users.ts";
+import { setReadOnly } from "./read-only.ts";
+import { blockDeviceName, readAttribute } from "./sysfs.ts";
 
-/** A line of /proc/self/mountinfo (proc(5)). */
-export interface MountInfo {
-  /** `major:minor`; an anonymous `0:n` for btrfs. */
-  readonly deviceNumber: string;
-  readonly mountPoint: string;
-  readonly type: string;
-  readonly source: string;
-  readonly options: string;
-}
+export { type MountInfo, parseMountInfo } from "./mount-info.ts";
 
-/** A mounted file system; disposing unmounts it. */
+/** A mounted file system; disposing unmounts it, and throws with the caller's code where it stays busy. */
 export interface Mount extends AsyncDisposable {
   readonly device: string;
   readonly directory: string;
+  /** ext4, xfs, btrfs, vfat … */
   readonly type: string;
 }
 
-/** Parses /proc/self/mountinfo, octal escapes resolved. */
-export function parseMountInfo(_text: string): MountInfo[] {
-  throw new ReimageError("bug", "not written yet");
-}
+/** What keeps a file system from replaying its journal or log. The rest (vfat, iso9660 …) has none. */
+const NO_REPLAY: Readonly<Record<string, readonly string[]>> = {
+  ext3: ["noload"],
+  ext4: ["noload"],
+  xfs: ["norecovery"],
+  btrfs: ["rescue=nologreplay", "nologreplay"], // the second is what Linux before 5.9 calls it
+  f2fs: ["norecovery"],
+};
+const UNMOUNT_ATTEMPTS = 20;
+const UNMOUNT_RETRY_MS = 100;
 
 /**
- * Mounts for reading without replaying a journal or a log.
- * @throws ReimageError `old-os`, or the code given.
+ * Mounts for reading. No journal or log is replayed, and for the time of the mount the device is read-only in the
+ * kernel: ext4 cleans up deleted files on a mere `ro,noload` mount too, and only that flag keeps it from writing.
+ * @throws ReimageError with `code`, for a device that holds nothing that can be mounted, or is mounted writable.
  */
-export async function mountReadOnly(_device: string, _directory: string): Promise<Mount> {
-  throw new ReimageError("bug", "not written yet");
+export async function mountReadOnly(device: string, directory: string, code: ErrorCode = "old-os"): Promise<Mount> {
+  const type = await probeType(device, code);
+  const number = await readAttribute(`/sys/class/block/${await blockDeviceName(device)}`, "dev");
+  const writable = (await readMounts()).find(
+    (m) => (m.source === device || m.deviceNumber === number) && m.superOptions.split(",").includes("rw"),
+  );
+  if (writable !== undefined) {
+    throw new ReimageError(code, `${device} is mounted writable on ${writable.mountPoint} and cannot be read safely`, {
+      hint: `unmount it (umount ${writable.mountPoint}), then start again`,
+    });
+  }
+  const wasWritable = await setReadOnly(device, true);
+  const restore = async () => {
+    if (wasWritable) await setReadOnly(device, false);
+  };
+  try {
+    const variants = NO_REPLAY[type] ?? [null];
+    for (const [i, option] of variants.entries()) {
+      const isLast = i === variants.length - 1;
+      const options = ["ro", ...(option === null ? [] : [option])].join(",");
+      const failed = await runCommand("mount", ["-t", type, "-o", options, device, directory], {
+        code,
+        hint: `the file system on ${device} may be damaged, or its type ${type} not supported by this kernel (dmesg says)`,
+        accept: isLast ? [] : [32],
+      });
+      if (failed.exitCode === 0) break;
+    }
+  } catch (error) {
+    await restore();
+    throw error;
+  }
+  return makeMount(device, directory, type, code, restore);
 }
 
-/** Mounts for writing. @throws ReimageError `new-os` */
-export async function mountReadWrite(_device: string, _directory: string): Promise<Mount> {
-  throw new ReimageError("bug", "not written yet");
+/** Mounts for writing, never falling back to read-only. @throws ReimageError with `code` */
+export async function mountReadWrite(device: string, directory: string, code: ErrorCode = "new-os"): Promise<Mount> {
+  const type = await probeType(device, code);
+  await runCommand("mount", ["-t", type, "-w", device, directory], {
+    code,
+    hint: `the file system on ${device} may be damaged, or its type ${type} not supported by this kernel (dmesg says)`,
+  });
+  return makeMount(device, directory, type, code, async () => {});
 }
 
-/** Unmounts everything at and below a directory, deepest and latest first: leftovers of a run that was killed. */
-export async function unmountBelow(_directory: string): Promise<void> {
-  throw new ReimageError("bug", "not written yet");
+/** Unmounts everything at and below a directory, the latest first: leftovers of a run that was killed. */
+export async function unmountBelow(directory: string): Promise<void> {
+  const mounts = (await readMounts()).map((mount) => mount.mountPoint);
+  for (const point of mounts.reverse()) {
+    if (point === directory || point.startsWith(`${directory}/`)) await unmount(point, "state");
+  }
+}
+
+function makeMount(
+  device: string,
+  directory: string,
+  type: string,
+  code: ErrorCode,
+  after: () => Promise<void>,
+): Mount {
+  let isMounted = true;
+  return {
+    device,
+    directory,
+    type,
+    async [Symbol.asyncDispose]() {
+      if (!isMounted) return;
+      await unmount(directory, code);
+      isMounted = false;
+      await after();
+    },
+  };
+}
+
+/** Retries while it is busy, which a process that is just ending makes it for a moment. */
+async function unmount(directory: string, code: ErrorCode): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const { exitCode, stderr } = await runCommand("umount", [directory], { code, accept: [1, 16, 32] });
+    if (exitCode === 0) return;
+    if (!stderr.includes("busy") || attempt === UNMOUNT_ATTEMPTS) {
+      const users = await describeUsers(directory, await readMounts());
+      throw new ReimageError(code, `${directory} cannot be unmounted: ${stderr.trim()}${users}`, {
+        hint: "end what uses it, then unmount it by hand (umount)",
+      });
+    }
+    await sleep(UNMOUNT_RETRY_MS);
+  }
+}
+
+async function probeType(device: string, code: ErrorCode): Promise<string> {
+  const found = await probeFileSystem(device);
+  if (found !== null) return found.type;
+  throw new ReimageError(code, `${device} holds no file system that blkid knows`, {
+    hint: `look at it with: blkid -p ${device}`,
+  });
+}
+
+async function readMounts() {
+  return parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
 }
