@@ -15,20 +15,34 @@ export function editDistance(from: string, to: string): number {
 }
 
 /**
- * The known key nearest to an unknown one. Upper and lower case count as the same, and a key that only lacks or has a
- * wrong section (`source` for `image.source`) is near too.
+ * The known key nearest to an unknown one. Upper and lower case count as the same; a key of the same section is nearer, and
+ * so is one that was cut short (`timeout`) or written without its section (`source`).
  */
 export function nearest(unknown: string, known: readonly string[]): string {
-  const last = (key: string) => key.slice(key.lastIndexOf(".") + 1);
-  const word = unknown.toLowerCase().slice(0, 100); // nobody means a longer one, and the distance takes its square
+  const word = split(unknown.toLowerCase().slice(0, 100)); // nobody means a longer one; the distance takes its square
   let best = { key: known[0] ?? "", distance: Number.POSITIVE_INFINITY };
   for (const key of known) {
-    const candidate = key.toLowerCase();
-    const elsewhere = candidate.includes(".")
-      ? editDistance(last(word), last(candidate)) + 1.5
-      : Number.POSITIVE_INFINITY;
-    const distance = Math.min(editDistance(word, candidate), elsewhere);
+    const distance = keyDistance(word, split(key.toLowerCase()));
     if (distance < best.distance) best = { key, distance };
   }
   return best.key;
+}
+
+interface Key {
+  readonly whole: string;
+  readonly section: string;
+  readonly name: string;
+}
+
+function split(key: string): Key {
+  const dot = key.lastIndexOf(".");
+  return { whole: key, section: key.slice(0, Math.max(0, dot)), name: key.slice(dot + 1) };
+}
+
+function keyDistance(word: Key, candidate: Key): number {
+  const whole = editDistance(word.whole, candidate.whole);
+  const isSameSection = word.section !== "" && word.section === candidate.section;
+  if (isSameSection) return candidate.name.startsWith(word.name) ? 1 : Math.max(1, whole - 3);
+  const elsewhere = candidate.section === "" ? whole : editDistance(word.name, candidate.name) + 1.5;
+  return Math.min(whole, elsewhere);
 }

@@ -39,9 +39,12 @@ export function resolveConfig(fileText: string | null, fileName: string, overrid
     if (again.length > 0 && isKnown(key))
       problems.push(`${fileName} line ${again[0]}: ${key} stands on line ${first} already`);
   }
-  const where = (key: string) => {
+  // A key inside { … } has no line of its own, and a missing one none at all: the section's will do.
+  const where = (key: string): string => {
     const line = lines.get(key)?.at(-1);
-    return origins.get(key) ?? (line === undefined ? fileName : `${fileName} line ${line}`);
+    const place = origins.get(key) ?? (line === undefined ? null : `${fileName} line ${line}`);
+    if (place !== null) return place;
+    return key.includes(".") ? where(key.slice(0, key.lastIndexOf("."))) : fileName;
   };
 
   const result = configSchema.safeParse(tree);
@@ -126,7 +129,7 @@ function describeIssue(issue: z.core.$ZodIssue, tree: Tree, where: (key: string)
     const keys = issue.keys.map((name) => (key === "" ? name : `${key}.${name}`));
     return keys.map((unknown) => `${where(unknown)}: ${unknownKey(unknown)}`);
   }
-  const value = issue.path.reduce<unknown>((node, name) => (isTree(node) ? node[String(name)] : undefined), tree);
+  const value = issue.path.reduce<unknown>((node, name) => Object(node)[name], tree);
   if (value === undefined) return [`${where(key)}: ${key} is missing`];
   if (value === null) return [`${where(key)}: ${key} has no value`];
   const message = issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;

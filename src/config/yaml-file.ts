@@ -14,12 +14,19 @@ export function parseYamlFile(
     return { problem: `not valid YAML near line ${lineOfSyntaxError(text)}`, cause };
   }
   if (value === null) return { tree: {} };
+  // Such a key vanishes on its way through objects instead of being refused as unknown.
+  if (hasKey(value, "__proto__")) return { problem: "__proto__ is no key" };
   return isTree(value) ? { tree: value } : { problem: "expected a mapping of keys to values" };
 }
 
 /** Whether a value is a mapping. */
 export function isTree(value: unknown): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function hasKey(value: unknown, key: string): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Object.hasOwn(value, key) || Object.values(value).some((child) => hasKey(child, key));
 }
 
 /** The parser names no line: it is the one after the longest beginning of the file that can be parsed. */
