@@ -3,17 +3,16 @@
  * of it. openat2(2) with RESOLVE_IN_ROOT opens the directory, `/proc/self/fd/N/name` names what is in it.
  */
 import { constants } from "node:fs";
-import { chmod, lstat, mkdir, open, readFile, readlink, rename, rmdir, stat, unlink } from "node:fs/promises";
+import { open, readFile, readlink, stat } from "node:fs/promises";
 import { closeFd, openInRoot } from "../system/libc.ts";
-import { errnoOf, succeeds, writeFully } from "./file-io.ts";
+import { errnoOf, writeFully } from "./file-io.ts";
 import { displayPath, joinPath, splitPath } from "./path.ts";
+import { makeDirectory, replaceEntry, TEMPORARY_NAME, tryLstat } from "./temporary.ts";
 
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const MAX_SYMLINKS = 40; // as the kernel
 const MAX_ATTEMPTS = 1000;
-/** What a file is called until it is whole. One name a directory is enough, and a rerun finds what a crash left. */
-const TEMPORARY_NAME = ".reimage-temporary";
 
 /** A directory that stays open: `path` names it, `entry(name)` something in it, whatever is renamed meanwhile. */
 export interface OpenDirectory extends Disposable {
@@ -28,8 +27,8 @@ export interface OpenParent extends Disposable {
   readonly path: Buffer;
 }
 
-/** Called for each directory that `ensureDirectory` made. */
-export type OnCreated = (path: Buffer) => void;
+/** Called for each directory that `ensureDirectory` makes, before it appears at `path`. */
+export type PrepareDirectory = (temporary: Buffer, path: Buffer) => Promise<void>;
 
 /** A root file system. All paths are absolute paths inside it. */
 export interface RootedDirectory extends AsyncDisposable {
@@ -40,7 +39,7 @@ export interface RootedDirectory extends AsyncDisposable {
   /** Where `path` really is, with every symbolic link resolved inside the root; null where nothing is there. */
   resolve(path: Buffer | string): Promise<Buffer | null>;
   /** Makes a directory and its parents (mode 0755) where they are missing, also behind a dangling symbolic link. */
-  ensureDirectory(path: Buffer | string, onCreated?: OnCreated): Promise<void>;
+  ensureDirectory(path: Buffer | string, prepare?: PrepareDirectory): Promise<void>;
   /** The content of a regular file, or null where nothing is there. */
   readFile(path: Buffer | string): Promise<Buffer | null>;
   /** Writes a file: whole and synced, or not at all. Missing parents are made. A symbolic link is replaced. */
@@ -94,11 +93,11 @@ class RootedFileSystem implements RootedDirectory {
     }
   }
 
-  async ensureDirectory(path: Buffer | string, onCreated?: OnCreated): Promise<void> {
-    await this.#ensure(Buffer.from(path), onCreated, MAX_SYMLINKS);
+  async ensureDirectory(path: Buffer | string, prepare?: PrepareDirectory): Promise<void> {
+    await this.#ensure(Buffer.from(path), prepare, MAX_SYMLINKS);
   }
 
-  async #ensure(path: Buffer, onCreated: OnCreated | undefined, linksLeft: number): Promise<void> {
+  async #ensure(path: Buffer, prepare: PrepareDirectory | undefined, linksLeft: number): Promise<void> {
     let prefix: Buffer = Buffer.alloc(0);
     for (const name of splitPath(path)) {
       prefix = joinPath(prefix, name);
@@ -108,16 +107,17 @@ class RootedFileSystem implements RootedDirectory {
         continue;
       }
       using parent = this.openParent(prefix);
-      if (await succeeds(mkdir(parent.path), "EEXIST")) {
-        await chmod(parent.path, 0o755); // mkdir's mode is subject to the umask
-        onCreated?.(prefix);
+      if ((await tryLstat(parent.path)) === null) {
+        await makeDirectory(parent.directory.entry(TEMPORARY_NAME), parent.path, (temporary) =>
+          prepare?.(temporary, prefix),
+        );
         continue;
       }
       // Something is there and yet cannot be opened: a symbolic link whose target is missing.
       if (linksLeft === 0) throw new Error(`${displayPath(prefix)}: too many symbolic links`);
       const target = await readlink(parent.path, { encoding: "buffer" });
       const base = (await this.resolve(splitLast(prefix).parent)) ?? Buffer.from("/");
-      await this.#ensure(target[0] === 0x2f ? target : joinPath(base, target), onCreated, linksLeft - 1);
+      await this.#ensure(target[0] === 0x2f ? target : joinPath(base, target), prepare, linksLeft - 1);
     }
   }
 
@@ -153,7 +153,9 @@ class RootedFileSystem implements RootedDirectory {
   ): Promise<void> {
     const { parent } = splitLast(path);
     const madeIn: Buffer[] = [];
-    await this.ensureDirectory(parent, (made) => madeIn.push(splitLast(made).parent));
+    await this.ensureDirectory(parent, async (_temporary, made) => {
+      madeIn.push(splitLast(made).parent);
+    });
     await this.replace(path, async (temporary) => {
       const file = await open(temporary, "wx", 0o600);
       try {
@@ -173,25 +175,7 @@ class RootedFileSystem implements RootedDirectory {
 
   async replace(path: Buffer | string, create: (temporary: Buffer, existing: Buffer) => Promise<void>): Promise<void> {
     using parent = this.openParent(path);
-    const temporary = parent.directory.entry(TEMPORARY_NAME);
-    await succeeds(unlink(temporary), "ENOENT"); // what a crash left
-    try {
-      await create(temporary, parent.path);
-      const isDirectory = await lstat(parent.path).then(
-        (found) => found.isDirectory(),
-        (error) => {
-          if (errnoOf(error) === "ENOENT") return false;
-          throw error;
-        },
-      );
-      if (isDirectory && !(await succeeds(rmdir(parent.path), "ENOTEMPTY", "EEXIST"))) {
-        throw new Error("a directory that is not empty is in its place");
-      }
-      await rename(temporary, parent.path);
-    } finally {
-      // After a failure; and after rename(2) of two hard links of one file, which succeeds and leaves both names.
-      await succeeds(unlink(temporary), "ENOENT");
-    }
+    await replaceEntry(parent.directory.entry(TEMPORARY_NAME), parent.path, create);
   }
 
   async syncDirectory(path: Buffer | string): Promise<void> {

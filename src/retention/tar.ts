@@ -1,6 +1,6 @@
 /** Writes the archive with tar-stream. The one file that imports it. */
 import { once } from "node:events";
-import { pack as createPack, type Headers, type Pack } from "tar-stream";
+import { pack as createPack, type Header, type Pack } from "tar-stream";
 import type { FileMetadata } from "./entry.ts";
 import { type FileDigest, HashedFile } from "./hashed-file.ts";
 import { memberName } from "./pax.ts";
