@@ -12,7 +12,10 @@ const sha256 = z.string("expected a SHA-256").regex(/^[0-9a-f]{64}$/, "expected 
 const text = z.string("expected text").regex(/^[^\0-\x1f\x7f]{1,256}$/, "expected 1 to 256 characters on one line");
 const texts = z.array(text, "expected a list of text").min(1, "must not be empty");
 
-const contents = z.strictObject({ sizeBytes, sha256 });
+const contents = z.strictObject(
+  { sizeBytes, sha256 },
+  { error: (issue) => (issue.code === "invalid_type" ? "expected an object" : undefined) },
+);
 
 const partition = z.strictObject({
   number: z.int("expected a partition number").min(1).max(128),
@@ -27,7 +30,7 @@ const partition = z.strictObject({
 
 const schema = z
   .strictObject({
-    schemaVersion: z.literal(SCHEMA_VERSION),
+    schemaVersion: z.literal(SCHEMA_VERSION, `expected ${SCHEMA_VERSION}`),
     /** Which image this is, for people and for boot info. */
     imageId: text,
     /** Counts up with every release of an image: the order of releases without a clock. */
@@ -82,17 +85,19 @@ export function parseManifest(manifestText: string, fileName: string): Manifest 
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map(describeIssue);
+  const problems = result.error.issues.map((issue) => describeIssue(issue, value));
   throw new ReimageError("image", `manifest ${fileName}: ${problems.join("; ")}`, {
     hint: "make the manifest again with reimage pack",
   });
 }
 
-function describeIssue(issue: z.core.$ZodIssue): string {
-  const path = issue.path.join(".");
+function describeIssue(issue: z.core.$ZodIssue, manifest: unknown): string {
   if (issue.code === "unrecognized_keys") {
     const fields = issue.keys.map((key) => JSON.stringify([...issue.path, key].join(".")));
     return `unknown field ${fields.join(", ")}`;
   }
-  return path === "" ? issue.message : `${path}: ${issue.message}`;
+  const path = issue.path.join(".");
+  if (path === "") return "expected a JSON object";
+  const value = issue.path.reduce<unknown>((node, name) => Object(node)[name], manifest);
+  return value === undefined ? `${path} is missing` : `${path}: ${issue.message}`;
 }

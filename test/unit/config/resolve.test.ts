@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { describeConfig } from "../../../src/config/describe.ts";
+import { parseKernelCommandLine } from "../../../src/config/kernel-command-line.ts";
 import { type Override, resolveConfig } from "../../../src/config/resolve.ts";
 import type { Config } from "../../../src/config/schema.ts";
 import { refuseUnsupported } from "../../../src/config/support.ts";
 import { ReimageError } from "../../../src/errors.ts";
+import { createRandom, mutate } from "../image-manifest/random.ts";
 
 const least = `
 image: { source: "LABEL=data:/images/os.img.bz2" }
@@ -35,6 +37,8 @@ watchdog: { enabled: false, timeoutSeconds: 30, stallSeconds: 120 }
 waitSeconds: 0
 control: { url: "https://deploy.example:8443/v1", token: s3cret }
 `;
+
+const commandLine = 'root=/dev/sda2 quiet reimage.target.disk="serial=A B" reimage.shells=[tty5] reimage.log=/x --';
 
 function set(key: string, value: string): Override {
   return { key, value, origin: `--set ${key}` };
@@ -283,5 +287,24 @@ describe("refuseUnsupported", () => {
     expect(() => refuseUnsupported(config, { kexec: false })).toThrow("onSuccess: kexec");
     expect(() => refuseUnsupported(config, { kexec: true })).not.toThrow();
     expect(() => refuseUnsupported(resolve(least), { kexec: false })).not.toThrow();
+  });
+});
+
+describe("fuzzing", () => {
+  test("1,000 mutations of a file: a ReimageError, or a configuration that says the same when described", () => {
+    const random = createRandom(20260103);
+    let refused = 0;
+    for (let i = 0; i < 1000; i++) {
+      try {
+        const config = resolve(mutate(kiosk, random), ...parseKernelCommandLine(mutate(commandLine, random)));
+        expect(describeConfig(config)).toContain("image.source: ");
+      } catch (error) {
+        if (!(error instanceof ReimageError)) throw error;
+        expect(error.code).toBe("config");
+        refused += 1;
+      }
+    }
+    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeLessThan(1000);
   });
 });

@@ -224,6 +224,26 @@ describe("createConsoleSink", () => {
     expect(serial.output()).toContain("reimage: failed");
   });
 
+  test("a console that breaks while the bar redraws itself is reported by the next event", async () => {
+    const redrawn = Promise.withResolvers<void>();
+    let isBroken = false;
+    const target: ConsoleTarget = {
+      kind: "terminal",
+      write() {
+        if (!isBroken) return;
+        redrawn.resolve();
+        throw new Error("EIO");
+      },
+    };
+    const sink = createConsoleSink([target]);
+    sink.receive(progressAt(0, 1, 2));
+    isBroken = true;
+    await redrawn.promise; // by the bar's own timer
+    isBroken = false;
+    expect(() => sink.receive(progressAt(1, 1, 2))).toThrow("EIO");
+    sink.receive(at(2, { type: "stage-finished", stage: "write", seconds: 2 }));
+  });
+
   test("a bar that nobody took away does not keep the process from ending", async () => {
     const source = join(import.meta.dir, "../../../src/report/console.ts");
     const program = `
