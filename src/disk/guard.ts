@@ -81,7 +81,7 @@ function selectOne(disks: readonly Disk[], wanted: TargetSelector, oldRootDisk: 
 type MatchSelector = Extract<TargetSelector, { kind: "match" }>;
 
 /** Every property that is given must match. */
-function matches(disk: Disk, { serial, wwn, path, model, sizeBytes }: MatchSelector): boolean {
+export function matches(disk: Disk, { serial, wwn, path, model, sizeBytes }: MatchSelector): boolean {
   return (
     (serial === undefined || disk.serial === serial.trim()) &&
     (wwn === undefined || (disk.wwn !== null && normalWwn(disk.wwn) === normalWwn(wwn))) &&
