@@ -13,4 +13,23 @@ check: node_modules ## types, lint, format and unit tests
 	node_modules/.bin/biome check .
 	$(BUN) test test/unit
 
+packages: node_modules ## install the Debian packages that building and testing need (asks sudo unless root)
+	$(BUN) scripts/packages.ts
+
+build: build/reimage ## the executable: build/reimage
+
+# Everything is taken from the npm package; nothing is downloaded, and .env or bunfig.toml where it runs mean nothing.
+build/reimage: node_modules $(shell find src -name '*.ts') initramfs/tools.ts package.json
+	@mkdir -p build
+	$(BUN) build --compile --target=bun-linux-x64-baseline --compile-executable-path=$(BUN) --minify-syntax --minify-whitespace \
+		--no-compile-autoload-dotenv --no-compile-autoload-bunfig --outfile=$@ src/main.ts
+
+initramfs: build/initramfs.img ## build/vmlinuz and build/initramfs.img (KERNEL= and MODULES= for another kernel, RELEASE=1 for the smallest)
+
+# Make cannot see that another kernel or level is wanted: then it is built anew every time.
+build/initramfs.img: $(if $(KERNEL)$(MODULES)$(RELEASE),FORCE) build/reimage $(wildcard initramfs/*) scripts/build-initramfs.ts scripts/fetch-kernel.ts
+	RELEASE='$(RELEASE)' KERNEL='$(KERNEL)' MODULES='$(MODULES)' $(BUN) scripts/build-initramfs.ts
+
+FORCE:
+.PHONY: packages build initramfs
 .PHONY: help check

@@ -1,0 +1,177 @@
+/**
+ * Builds build/vmlinuz and build/initramfs.img from build/reimage, the tools and modules listed in initramfs/, and a
+ * kernel (see fetch-kernel.ts). Needs no root; the same input gives the same bytes.
+ */
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { $ } from "zx";
+import { moduleGroups } from "../initramfs/modules.ts";
+import { parseModulesDep, selectModules } from "../initramfs/select-modules.ts";
+import { tools } from "../initramfs/tools.ts";
+import { fetchKernel, type KernelFiles } from "./fetch-kernel.ts";
+
+/** A kiosk's /boot or an EFI system partition must hold it, and a slow network must carry it. */
+const BUDGET_BYTES = 80_000_000;
+
+const build = "build";
+const tree = join(build, "initramfs");
+const environment = { ...process.env, LC_ALL: "C", PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` };
+const quiet = $({ quiet: true, env: environment });
+
+function makeFolders(): void {
+  rmSync(tree, { recursive: true, force: true });
+  for (const folder of ["usr/bin", "usr/lib", "usr/lib64", "etc/reimage", "proc", "sys", "dev", "run", "tmp", "root"]) {
+    mkdirSync(join(tree, folder), { recursive: true });
+  }
+  for (const [link, folder] of [
+    ["bin", "usr/bin"],
+    ["sbin", "usr/bin"],
+    ["lib", "usr/lib"],
+    ["lib64", "usr/lib64"],
+    ["usr/sbin", "bin"],
+  ] as const) {
+    symlinkSync(folder, join(tree, link));
+  }
+}
+
+/** Libraries that a program loads by name while it runs, so that ldd does not show them. */
+const librariesByName = [
+  "libgcc_s.so.1", // glibc loads it when a thread ends: lbzip2, xz, zstd
+];
+
+/** Copies a program, and the libraries it is linked with to the same paths as here (the loader has them built in). */
+async function packProgram(path: string, name: string): Promise<void> {
+  const real = realpathSync(path);
+  if (!readFileSync(real).subarray(0, 4).equals(Buffer.from("\x7fELF", "latin1"))) {
+    throw new Error(`${real} is a script: its interpreter would be missing in the initramfs`);
+  }
+  copyFileSync(real, join(tree, "usr/bin", name));
+  chmodSync(join(tree, "usr/bin", name), 0o755);
+  const linked = await quiet({ nothrow: true })`ldd ${real}`;
+  if (linked.exitCode !== 0 && !/not a dynamic executable/.test(linked.stderr)) throw new Error(linked.stderr);
+  for (const line of linked.stdout.split("\n")) {
+    if (line.includes("not found")) throw new Error(`${path} lacks a library: ${line.trim()}`);
+    const library = /(\/\S+) \(0x/.exec(line)?.[1];
+    if (library !== undefined) packLibrary(library);
+  }
+}
+
+function packLibrary(library: string): void {
+  const destination = join(tree, library.startsWith("/usr/") ? library : `/usr${library}`);
+  mkdirSync(dirname(destination), { recursive: true });
+  copyFileSync(realpathSync(library), destination);
+  chmodSync(destination, 0o755);
+}
+
+async function packPrograms(): Promise<void> {
+  const paths = new Map<string, string>();
+  for (const tool of tools) {
+    const found = await quiet({ nothrow: true })`which ${tool.name}`;
+    if (found.exitCode !== 0) {
+      throw new Error(`${tool.name} (Debian package ${tool.package}) is not installed: run 'make packages'`);
+    }
+    paths.set(tool.name, found.stdout.trim());
+  }
+  await packProgram(join(build, "reimage"), "reimage");
+  for (const [name, path] of paths) await packProgram(path, name);
+  const known = (await quiet`ldconfig -p`).stdout;
+  for (const library of librariesByName) {
+    const path = new RegExp(`${library} \\(libc6,x86-64\\) => (\\S+)`).exec(known)?.[1];
+    if (path === undefined) throw new Error(`${library} is not installed`);
+    packLibrary(path);
+  }
+  const applets = (await quiet`${join(tree, "usr/bin/busybox")} --list`).stdout.split("\n").filter(Boolean);
+  for (const applet of applets) {
+    if (!existsSync(join(tree, "usr/bin", applet))) symlinkSync("busybox", join(tree, "usr/bin", applet));
+  }
+}
+
+/** Packs the modules, compressed one by one: unpacked, they are a third of the size in the machine's RAM. */
+async function packModules(kernel: KernelFiles): Promise<void> {
+  const packed = join(tree, "usr/lib/modules", kernel.version);
+  const builtin = readFileSync(join(kernel.modules, "modules.builtin"), "utf8").split("\n").filter(Boolean);
+  const patterns = moduleGroups.flatMap((group) => group.patterns);
+  const selection = selectModules(
+    parseModulesDep(readFileSync(join(kernel.modules, "modules.dep"), "utf8")),
+    patterns,
+    builtin,
+  );
+  for (const pattern of selection.unmatched) console.log(`this kernel has no module ${pattern}`);
+  for (const path of selection.modules) {
+    mkdirSync(join(packed, dirname(path)), { recursive: true });
+    copyFileSync(join(kernel.modules, path), join(packed, path));
+    chmodSync(join(packed, path), 0o644);
+  }
+  const plain = selection.modules.filter((path) => path.endsWith(".ko")).map((path) => join(packed, path));
+  if (plain.length > 0) await quiet`zstd -q -15 --rm ${plain}`;
+  for (const name of ["modules.order", "modules.builtin", "modules.builtin.modinfo"]) {
+    if (existsSync(join(kernel.modules, name))) copyFileSync(join(kernel.modules, name), join(packed, name));
+  }
+  await quiet`depmod -b ${tree} ${kernel.version}`;
+  // Only the binary indexes are read by modprobe; the text forms repeat them, except for what has no binary form.
+  for (const name of readdirSync(packed)) {
+    const isUnused =
+      existsSync(join(packed, `${name}.bin`)) || /^modules\.(order|symbols.*|builtin\.modinfo)$/.test(name);
+    if (isUnused) rmSync(join(packed, name));
+  }
+}
+
+function packFiles(): void {
+  copyFileSync("initramfs/init", join(tree, "init"));
+  chmodSync(join(tree, "init"), 0o755);
+  const files = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+    "etc/group": "root:x:0:\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "etc/profile": "alias reboot='reboot -f' poweroff='poweroff -f'\nPS1='reimage:$PWD# '\n",
+    // There is no udev: lvm makes its device nodes itself.
+    "etc/lvm/lvm.conf":
+      'activation { udev_sync = 0 udev_rules = 0 monitoring = 0 }\ndevices { obtain_device_list_from_udev = 0 external_device_info_source = "none" }\nbackup { backup = 0 archive = 0 }\n',
+  };
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(tree, path)), { recursive: true });
+    writeFileSync(join(tree, path), text, { mode: 0o644 });
+  }
+}
+
+/** Writes the archive: sorted, owned by root, without times, so that it depends on the content alone. */
+async function pack(image: string): Promise<void> {
+  // Window of 8 MiB: the kernel's decoder allocates it on top of the archive, and the machine may have 512 MB.
+  const level = process.env.RELEASE === "1" ? ["--ultra", "-22", "--zstd=wlog=23"] : ["-10"];
+  await $({ cwd: tree, env: environment, quiet: true })`find . -type d -exec chmod 755 {} +
+    find . -exec touch -h -d @0 {} +
+    find . -mindepth 1 | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible | zstd -q -f -T0 ${level} -o ../${basename(image)}`;
+  // The kernel looks for a further, appended archive at a multiple of four bytes; zeros in between are skipped.
+  const alignment = 512;
+  truncateSync(image, Math.ceil(statSync(image).size / alignment) * alignment);
+}
+
+const kernel = await fetchKernel(join(build, "kernel"));
+makeFolders();
+await packPrograms();
+await packModules(kernel);
+packFiles();
+const image = join(build, "initramfs.img");
+await pack(`${image}.new`);
+const sizeBytes = statSync(`${image}.new`).size;
+if (sizeBytes > BUDGET_BYTES) {
+  throw new Error(`the initramfs has ${sizeBytes} bytes, over the budget of ${BUDGET_BYTES}: see initramfs/modules.ts`);
+}
+await $`mv ${image}.new ${image}`;
+copyFileSync(kernel.image, join(build, "vmlinuz"));
+const unpackedBytes = Number((await quiet`du -sb ${tree}`).stdout.split("\t")[0]);
+const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
+console.log(`${image}: ${mb(sizeBytes)} MB (${mb(unpackedBytes)} MB unpacked), kernel ${kernel.version}`);

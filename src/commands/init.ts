@@ -1,0 +1,188 @@
+/**
+ * `reimage init`: the whole run in the initramfs, from the bare kernel to the reboot. initramfs/init starts it, and again
+ * if it dies: every step finds out what is done already.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseKernelCommandLine } from "../config/kernel-command-line.ts";
+import { resolveConfig } from "../config/resolve.ts";
+import type { Config } from "../config/schema.ts";
+import { refuseUnsupported } from "../config/support.ts";
+import { asReimageError, describeError, ReimageError } from "../errors.ts";
+import { type Console, openConsoles } from "../init/consoles.ts";
+import { waitForTarget } from "../init/devices.ts";
+import { decideEnding, type Ending, endMachine } from "../init/ending.ts";
+import { RESCUE_STATUS } from "../init/exit-status.ts";
+import { createGuardian, type Guardian } from "../init/guardian.ts";
+import { hasSucceeded, readLeftTarget } from "../init/left-behind.ts";
+import { clearLeftovers } from "../init/leftovers.ts";
+import { limitRunDirectory } from "../init/memory.ts";
+import { loadModules, watchForHardware } from "../init/modules.ts";
+import { mountFromTable } from "../init/mount-table.ts";
+import { startShells } from "../init/shells.ts";
+import { startWatchdog, type Watchdog } from "../init/watchdog.ts";
+import { createConsoleSink } from "../report/console.ts";
+import type { Reporter, TargetState } from "../report/events.ts";
+import { createLogSink } from "../report/log.ts";
+import { createNdjsonSink, readLastSeq } from "../report/ndjson.ts";
+import { writeReport } from "../report/report-json.ts";
+import { createReporter } from "../report/reporter.ts";
+import { eventsPath, logPath, reportFor, reportPath } from "../stages/record.ts";
+import { runStages } from "../stages/run.ts";
+import { version } from "../version.ts";
+import { defaultConfigPath } from "./run-options.ts";
+
+const workDir = "/run/reimage";
+/** So that the reason of a failure can be read before the machine goes on by itself. */
+const FAILURE_PAUSE_MILLISECONDS = 5000;
+const DRAIN_MILLISECONDS = 5000;
+
+/** The session of `reimage init`: what is opened once and lives to the end. */
+interface Session {
+  readonly consoles: readonly Console[];
+  readonly reporter: Reporter;
+  readonly guardian: Guardian;
+}
+
+/** How a run ended, and what the configuration makes of it; without a configuration, a person has to look. */
+interface Ended {
+  readonly outcome: "success" | "failed";
+  readonly target: TargetState;
+  readonly config: Config | null;
+  readonly watchdog: Watchdog | null;
+}
+
+/** Runs, then ends the machine or exits with `RESCUE_STATUS`. @throws ReimageError `usage` outside the initramfs. */
+export async function runInit(): Promise<never> {
+  if (process.ppid !== 1 || process.env.REIMAGE_STARTS === undefined) {
+    throw new ReimageError(
+      "usage",
+      "init is started by the initramfs and ends the machine; it is not for a running system",
+      {
+        hint: "use `reimage plan` and `reimage run` instead",
+      },
+    );
+  }
+  const session = openSession();
+  const ended = await runAll(session);
+  return await end(ended, session);
+}
+
+function openSession(): Session {
+  mkdirSync(workDir, { recursive: true, mode: 0o700 });
+  quietenKernel(readFileSync("/proc/cmdline", "utf8"));
+  const { consoles, failures } = openConsoles();
+  const guardian = createGuardian();
+  const sinks = [
+    createConsoleSink(consoles),
+    createLogSink(logPath(workDir)),
+    createNdjsonSink(eventsPath(workDir)),
+    guardian.sink,
+  ];
+  const reporter = createReporter(sinks, readLastSeq(eventsPath(workDir)));
+  for (const failure of failures) detail(reporter, `a console cannot be opened: ${describeError(failure)}`);
+  return { consoles, reporter, guardian };
+}
+
+/** Kernel messages below "error" would break the progress bar; they stay in dmesg. Who asked for more gets it. */
+function quietenKernel(commandLine: string): void {
+  if (!/(^|\s)(debug|ignore_loglevel|loglevel=\S*)(\s|$)/.test(commandLine))
+    writeFileSync("/proc/sys/kernel/printk", "3");
+}
+
+async function runAll({ reporter, guardian }: Session): Promise<Ended> {
+  let config: Config | null = null;
+  let watchdog: Watchdog | null = null;
+  try {
+    for (const failure of await mountFromTable()) warn(reporter, describeError(failure));
+    await clearLeftovers(workDir);
+    config = readConfig();
+    for (const terminal of await startShells(config.shells, workDir)) {
+      warn(reporter, `there is no ${terminal}, hence no shell on it`);
+    }
+    const seen = new Set<string>();
+    for (const complaint of await loadModules(seen)) detail(reporter, complaint);
+    watchdog = await guardWith(config, reporter, guardian);
+    if (hasSucceeded(workDir)) return { outcome: "success", target: "complete", config, watchdog };
+
+    const availableBytes = await limitRunDirectory();
+    detail(
+      reporter,
+      `start ${process.env.REIMAGE_STARTS}, ${Math.floor(availableBytes / 2 ** 20)} MiB of memory available`,
+    );
+    await using _hardware = watchForHardware(seen, (complaint) => detail(reporter, complaint));
+    if (readLeftTarget(workDir) === "untouched") await waitForTarget(config);
+    const outcome = await runStages(config, { workDir, reporter, waitSeconds: config.waitSeconds, version });
+    return { outcome: outcome.kind, target: outcome.target, config, watchdog };
+  } catch (thrown) {
+    const error = asReimageError(thrown);
+    const target = readLeftTarget(workDir);
+    const [reason, hint] = [describeError(error), error.hint ?? null];
+    reporter.emit({ type: "run-failed", stage: null, target, code: error.code, reason, hint });
+    writeReport(
+      reportPath(workDir),
+      reportFor(workDir, { outcome: "failed", stage: null, target, error }, null, null, null),
+    );
+    return { outcome: "failed", target, config, watchdog };
+  }
+}
+
+function readConfig(): Config {
+  const text = existsSync(defaultConfigPath) ? readFileSync(defaultConfigPath, "utf8") : null;
+  const overrides = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
+  const config = resolveConfig(text, defaultConfigPath, overrides);
+  refuseUnsupported(config, { kexec: false });
+  return config;
+}
+
+async function guardWith(config: Config, reporter: Reporter, guardian: Guardian): Promise<Watchdog | null> {
+  if (!config.watchdog.enabled) return null;
+  const { timeoutSeconds, stallSeconds } = config.watchdog;
+  let watchdog: Watchdog | null;
+  try {
+    watchdog = await startWatchdog(timeoutSeconds, workDir);
+  } catch (error) {
+    warn(reporter, `the watchdog cannot be started: ${describeError(error)}`); // a run without one is still a run
+    return null;
+  }
+  if (watchdog === null) {
+    detail(reporter, "this machine has no watchdog");
+    return null;
+  }
+  detail(reporter, `watchdog ${watchdog.path} (${watchdog.identity}) bites after ${watchdog.timeoutSeconds} s`);
+  const onStall = () =>
+    warn(reporter, `nothing has moved for ${stallSeconds} s; the disk is partly written, so the machine is not reset`);
+  guardian.guard(watchdog, { stallSeconds, target: readLeftTarget(workDir), onStall });
+  return watchdog;
+}
+
+async function end({ outcome, target, config, watchdog }: Ended, session: Session): Promise<never> {
+  const { consoles, guardian, reporter } = session;
+  const how: Ending =
+    config === null
+      ? "rescue"
+      : decideEnding({ outcome, target, onSuccess: config.onSuccess, onFailure: config.onFailure });
+  const drain = () => Promise.all(consoles.map((console) => console.drain(DRAIN_MILLISECONDS)));
+  await drain();
+  if (how !== "rescue") {
+    if (outcome === "failed") await sleep(FAILURE_PAUSE_MILLISECONDS);
+    // Over a reboot the watchdog runs on, for firmware that hangs; after power off it would start the machine again.
+    watchdog?.feed();
+    if (how === "poweroff") watchdog?.stop();
+    await endMachine(how, workDir, async (problem) => {
+      warn(reporter, describeError(problem));
+      await drain();
+    });
+  }
+  guardian[Symbol.dispose]();
+  watchdog?.stop();
+  process.exit(RESCUE_STATUS);
+}
+
+function warn(reporter: Reporter, message: string): void {
+  reporter.emit({ type: "warning", stage: null, message });
+}
+
+function detail(reporter: Reporter, message: string): void {
+  reporter.emit({ type: "detail", stage: null, message });
+}

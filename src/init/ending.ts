@@ -1,0 +1,44 @@
+/** How the machine goes on after a run. The one place that reboots or powers off. */
+import { unmountBelow } from "../disk/mounts.ts";
+import type { TargetState } from "../report/events.ts";
+import { runCommand } from "../system/commands.ts";
+import { rebootMachine } from "../system/libc.ts";
+
+/** What becomes of the machine; `rescue`: it stays up, with a shell where shells are allowed. */
+export type Ending = "reboot" | "poweroff" | "rescue";
+
+/** The parts of an outcome and of the configuration that decide. */
+export interface EndingFacts {
+  readonly outcome: "success" | "failed";
+  readonly target: TargetState;
+  readonly onSuccess: "reboot" | "poweroff" | "kexec";
+  readonly onFailure: "shell" | "reboot" | "poweroff";
+}
+
+/**
+ * Decides (pure). A partly written disk overrules the configuration: image and retained files exist in RAM alone, and
+ * a reboot would lose the identity of the machine for good.
+ */
+export function decideEnding({ outcome, target, onSuccess, onFailure }: EndingFacts): Ending {
+  if (target === "partial") return "rescue";
+  if (outcome === "success") return onSuccess === "poweroff" ? "poweroff" : "reboot";
+  return onFailure === "shell" ? "rescue" : onFailure;
+}
+
+/**
+ * Unmounts what is left below `workDir`, flushes everything and ends the machine. Does not return, unless the kernel refuses.
+ * @param onProblem told of what could not be unmounted; the machine is ended all the same, after a sync.
+ */
+export async function endMachine(
+  how: "reboot" | "poweroff",
+  workDir: string,
+  onProblem: (problem: unknown) => Promise<void>,
+): Promise<void> {
+  try {
+    await unmountBelow(workDir);
+  } catch (error) {
+    await onProblem(error);
+  }
+  await runCommand("busybox", ["sync"]);
+  rebootMachine(how);
+}
