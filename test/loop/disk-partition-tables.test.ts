@@ -130,7 +130,6 @@ for (const sector of sectorSizes) {
     await using broken = await open(large.path, "r+");
     await broken.write(Buffer.alloc(sector), 0, sector, sector);
     await broken.sync();
-    await runTestCommand(["sgdisk", "--load-backup=/dev/null", large.path]).catch(() => ""); // only to reread
     expect((await runTestCommand(["sgdisk", "--print", large.path])).match(/^ +\d+ +\d+ +\d+/gm)).toHaveLength(3);
   });
 }
@@ -141,12 +140,8 @@ test("logical partitions out of disk order, as sfdisk leaves them after one is d
   await runTestCommand(["sfdisk", "--no-reread", disk.path], { stdin: Buffer.from(script) });
   await runTestCommand(["sfdisk", "--no-reread", "--delete", disk.path, "5"]);
   await runTestCommand(["sfdisk", "--no-reread", "--append", disk.path], {
-    stdin: Buffer.from("start=2048, size=50MiB\n"),
-  }).catch(() =>
-    runTestCommand(["sfdisk", "--no-reread", "--append", disk.path], {
-      stdin: Buffer.from("start=4096, size=50MiB\n"),
-    }),
-  );
+    stdin: Buffer.from("start=4096, size=50MiB"),
+  });
   const { partitions } = await expectSameAsSfdisk(disk.path, 512);
   const starts = partitions.filter((p) => p.kind === "logical").map((p) => p.startBytes);
   expect(starts).not.toEqual([...starts].sort((a, b) => a - b));
