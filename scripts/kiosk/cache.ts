@@ -1,0 +1,42 @@
+/** Build results that are expensive to make, kept in build/cache/ under a name that holds the hash of their recipe. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { $ } from "zx";
+
+export const cacheDirectory = resolve("build/cache");
+export const scriptsDirectory = import.meta.dirname;
+
+/** zx with the administrator's folders on PATH (mke2fs, sfdisk, debugfs), which an ordinary user's PATH may lack. */
+export const shell = $({
+  quiet: true,
+  env: { ...process.env, LC_ALL: "C", PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` },
+});
+
+/** A short digest of texts and of the files of this folder that are named. */
+export function recipeHash(texts: readonly string[], files: readonly string[] = []): string {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(`${text}\0`);
+  for (const file of files) hash.update(readFileSync(join(scriptsDirectory, file)));
+  return hash.digest("hex").slice(0, 12);
+}
+
+/**
+ * Returns the folder `<name>-<hash>` of the cache; `make` fills it first where it does not exist. Older results of the
+ * same name are removed. A folder appears only when it is complete.
+ */
+export async function cached(name: string, hash: string, make: (folder: string) => Promise<void>): Promise<string> {
+  const folder = join(cacheDirectory, `${name}-${hash}`);
+  if (existsSync(folder)) return folder;
+  mkdirSync(cacheDirectory, { recursive: true });
+  for (const other of readdirSync(cacheDirectory)) {
+    if (new RegExp(`^${name}-[0-9a-f]{12}(\\.partial)?$`).test(other)) {
+      rmSync(join(cacheDirectory, other), { recursive: true, force: true });
+    }
+  }
+  const partial = `${folder}.partial`;
+  mkdirSync(partial);
+  await make(partial);
+  await shell`mv ${partial} ${folder}`;
+  return folder;
+}
