@@ -71,9 +71,7 @@ function describePlan(config: Config, judged: Judgement) {
     })),
     newRoot: config.new.root,
     retained:
-      retained === null
-        ? null
-        : { count: retained.entries.length, sizeBytes: retained.totalBytes, missing: retained.missing },
+      retained === null ? null : { count: retained.count, sizeBytes: retained.totalBytes, missing: retained.missing },
     memory: {
       neededBytes: memory.need.imageBytes + memory.need.retainedBytes + memory.need.workingSetBytes,
       availableBytes: memory.facts.availableBytes,

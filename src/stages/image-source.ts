@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseSource } from "../config/names.ts";
-import type { Config } from "../config/schema.ts";
+import { type Config, DEFAULT_PUBLIC_KEY } from "../config/schema.ts";
 import { ReimageError } from "../errors.ts";
 import { LARGEST_MANIFEST_BYTES, type Manifest, parseManifest } from "../image/manifest.ts";
 import { parsePublicKey, verifyMinisign } from "../image/minisign.ts";
@@ -36,7 +36,8 @@ export function readManifest(config: Config, source: ImageSource, root: string):
     config.image.manifest === null ? `${source.path}.manifest.json` : explicitPath(config),
   );
   const isSigned = existsSync(publicKey);
-  if (publicKeyNamed && !isSigned) {
+  // The default key is optional even where the configuration spells it out; any other was meant to be there.
+  if (publicKeyNamed && publicKey !== DEFAULT_PUBLIC_KEY && !isSigned) {
     throw new ReimageError("signature", `the public key ${publicKey} that image.publicKey names is not there`, {
       hint: "add the key to the initramfs, below /etc/reimage",
     });

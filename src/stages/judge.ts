@@ -63,6 +63,7 @@ export async function judge(config: Config, context: StageContext, copy: boolean
   const target = await judgeTarget(config, located, oldOs, context);
   const { manifest, path: imagePath } = await openSource(config, source, located, context, stack);
   const retained = oldOs === null ? null : await selectRetained(oldOs.root, rules);
+  for (const warning of retained?.warnings ?? []) warn(context, "save", warning);
   for (const missing of retained?.missing ?? []) warn(context, "save", `${missing}: nothing in the old OS matches it`);
 
   const isOnTarget = await liesOn(located, target);
@@ -141,7 +142,7 @@ async function judgeTarget(
   const ours = join(context.workDir, "mnt");
   const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
   const foreign = mounts.filter((mount) => mount.mountPoint !== ours && !mount.mountPoint.startsWith(`${ours}/`));
-  checkUnused({ ...target, holders: target.holders }, foreign, parseSwaps(readFileSync("/proc/swaps", "utf8")));
+  checkUnused(target, foreign, parseSwaps(readFileSync("/proc/swaps", "utf8")));
   step(
     context,
     "save",

@@ -1,6 +1,6 @@
 /** Stage restore: the retained files into the new OS, then the commit that makes the disk boot. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { openBlockDevice } from "../disk/block-device.ts";
 import { bootInfoPath, formatBootInfo } from "../disk/boot-info.ts";
@@ -100,12 +100,30 @@ async function personalise(
     for (const { path, reason } of retained.failures) warn(context, "restore", `${path}: ${reason}`);
     step(context, "restore", `${retained.count} files and directories are back`);
   }
+  await describeRun(config, saved, written, retained, context, root, rootDevice);
+  await mounted.disposeAsync(); // explicitly: an unmount that fails means data that did not reach the disk
+  return retained;
+}
+
+/** Writes boot info and the record of the run into the new OS mounted at `root`. */
+async function describeRun(
+  config: Config,
+  saved: Saved,
+  written: Written,
+  retained: RestoreSummary | null,
+  context: StageContext,
+  root: string,
+  rootDevice: string,
+): Promise<void> {
   await using newRoot = await openRootedDirectory(root);
   const bootInfo = await describeNewOs(newRoot, saved, rootDevice);
   await newRoot.writeFile(bootInfoPath, formatBootInfo(bootInfo));
-  if (config.log !== null) await copyRecord(newRoot, config.log, saved, written, retained, context);
-  await mounted.disposeAsync(); // explicitly: an unmount that fails means data that did not reach the disk
-  return retained;
+  if (config.log === null) return;
+  writeReport(
+    reportPath(context.workDir),
+    reportFor(context.workDir, { outcome: "success" }, saved, written, retained),
+  );
+  await copyRecord(newRoot, config.log, context.workDir);
 }
 
 /** The device of a partition of the target, by its number in the image's table or by what it holds; on the target only. */
@@ -119,19 +137,10 @@ async function newDevice(spec: string, saved: Saved): Promise<string> {
  * Copies the record of the run into the new OS. It says success: nobody can read it there unless the commit, which is all
  * that is left to do, has succeeded.
  */
-async function copyRecord(
-  newRoot: RootedDirectory,
-  directory: string,
-  saved: Saved,
-  written: Written,
-  retained: RestoreSummary | null,
-  context: StageContext,
-): Promise<void> {
-  const { workDir } = context;
-  writeReport(reportPath(workDir), reportFor(workDir, { outcome: "success" }, saved, written, retained));
+async function copyRecord(newRoot: RootedDirectory, directory: string, workDir: string): Promise<void> {
   await newRoot.ensureDirectory(directory);
   for (const source of [logPath, eventsPath, reportPath, savedPermissionsPath]) {
     const from = source(workDir);
-    if (existsSync(from)) await newRoot.copyIn(join(directory, source("")), from, 0o600);
+    if (existsSync(from)) await newRoot.copyIn(join(directory, basename(from)), from, 0o600);
   }
 }

@@ -7,7 +7,7 @@ import type { PartitionTable } from "../disk/partition-table.ts";
 import type { ImageFormat } from "../image/formats.ts";
 import { createProgress } from "../report/progress.ts";
 import { archiveRetained, type RetainedArchive, verifyArchive } from "../retention/archive.ts";
-import { formatSavedPermissions } from "../retention/saved-permissions.ts";
+import { readSavedPermissions } from "../retention/saved-permissions.ts";
 import { type StageContext, step } from "./context.ts";
 import { type ImageLocation, judge } from "./judge.ts";
 
@@ -39,7 +39,7 @@ export async function save(config: Config, context: StageContext): Promise<Saved
     });
     progress.done();
     await verifyArchive(archive);
-    appendFileSync(join(context.workDir, "savedperms"), await formatSavedPermissions(archive));
+    appendFileSync(join(context.workDir, "savedperms"), await readSavedPermissions(archive));
     step(context, "save", `${archive.count} files and directories are retained, ${archive.contentBytes} bytes`);
   }
   const { location, format, compressedSizeBytes, sizeBytes, sha256, imageId, table } = image;
