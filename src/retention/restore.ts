@@ -1,7 +1,7 @@
 /** Puts the retained files into the new OS. May be killed at any time and started again: the result is the same. */
 import { type FileHandle, link, lstat, open, statfs, unlink } from "node:fs/promises";
 import { asReimageError, ReimageError } from "../errors.ts";
-import { readAccountNames } from "./accounts.ts";
+import { readFinalAccountNames } from "./accounts.ts";
 import type { IndexEntry, RetainedArchive } from "./entry.ts";
 import { errnoOf } from "./file-io.ts";
 import { hashFile } from "./hashed-file.ts";
@@ -48,7 +48,8 @@ export async function restoreRetained(
     }
     await using rooted = await openRootedDirectory(newRoot);
     await using tar = await open(archive.archivePath, "r");
-    const restoration = new Restoration(rooted, tar, await readAccountNames(rooted), options);
+    const names = await readFinalAccountNames(rooted, readIndex(archive.indexPath), tar);
+    const restoration = new Restoration(rooted, tar, names, options);
     for await (const entry of readIndex(archive.indexPath)) {
       current = displayPath(entry.restorePath);
       await restoration.restore(entry);
