@@ -36,6 +36,8 @@ const workDir = "/run/reimage";
 /** So that the reason of a failure can be read before the machine goes on by itself. */
 const FAILURE_PAUSE_MILLISECONDS = 5000;
 const DRAIN_MILLISECONDS = 5000;
+/** Where there is no configuration that could say otherwise. */
+const DEFAULT_SHELLS = ["tty2", "tty3"];
 
 /** The session of `reimage init`: what is opened once and lives to the end. */
 interface Session {
@@ -96,12 +98,14 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
   try {
     for (const failure of await mountFromTable()) warn(reporter, describeError(failure));
     await clearLeftovers(workDir);
-    config = readConfig();
-    for (const terminal of await startShells(config.shells, workDir)) {
+    const read = readConfig();
+    config = read.config;
+    for (const terminal of await startShells(config?.shells ?? DEFAULT_SHELLS, workDir)) {
       warn(reporter, `there is no ${terminal}, hence no shell on it`);
     }
     const seen = new Set<string>();
     for (const complaint of await loadModules(seen)) detail(reporter, complaint);
+    if (config === null) throw read.error;
     watchdog = await guardWith(config, reporter, guardian);
     if (hasSucceeded(workDir)) return { outcome: "success", target: "complete", config, watchdog };
 
@@ -127,12 +131,17 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
   }
 }
 
-function readConfig(): Config {
-  const text = existsSync(defaultConfigPath) ? readFileSync(defaultConfigPath, "utf8") : null;
-  const overrides = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
-  const config = resolveConfig(text, defaultConfigPath, overrides);
-  refuseUnsupported(config, { kexec: false });
-  return config;
+/** The configuration, or why there is none: then a technician needs shells and his keyboard all the more. */
+function readConfig(): { config: Config; error: null } | { config: null; error: unknown } {
+  try {
+    const text = existsSync(defaultConfigPath) ? readFileSync(defaultConfigPath, "utf8") : null;
+    const overrides = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
+    const config = resolveConfig(text, defaultConfigPath, overrides);
+    refuseUnsupported(config, { kexec: false });
+    return { config, error: null };
+  } catch (error) {
+    return { config: null, error };
+  }
 }
 
 async function guardWith(config: Config, reporter: Reporter, guardian: Guardian): Promise<Watchdog | null> {
