@@ -1,0 +1,67 @@
+/** Holds the layout to what docs/architecture.md says of it. */
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+
+const project = join(import.meta.dir, "..", "..");
+const sources = readdirSync(join(project, "src"), { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => join("src", path));
+
+/** What each folder of src/ may import from, besides itself and the files directly in src/. */
+const allowed: Record<string, readonly string[]> = {
+  commands: ["init", "stages", "image", "disk", "retention", "config", "report", "system"],
+  init: ["stages", "disk", "config", "report", "system"],
+  stages: ["image", "disk", "retention", "config", "report", "system"],
+  image: ["disk", "system"],
+  disk: ["report", "config", "system"],
+  retention: ["system"],
+  config: [],
+  report: [],
+  system: [],
+};
+
+/** The one file that may import a package. */
+const owners: Record<string, string> = {
+  execa: "src/system/commands.ts",
+  "cli-progress": "src/report/terminal-bar.ts",
+  "tar-stream": "src/retention/tar.ts",
+  "unbzip2-stream": "src/image/unbzip2.ts",
+  "bun:ffi": "src/system/libc.ts",
+};
+
+function importsOf(path: string): string[] {
+  const text = readFileSync(join(project, path), "utf8");
+  return [...text.matchAll(/^\s*(?:import|export)\b[^;]*?from "([^"]+)"/gm)].map((match) => match[1] ?? "");
+}
+
+const folderOf = (path: string) => (path.split("/").length > 2 ? (path.split("/")[1] ?? "") : "");
+
+test.each(sources)("%s imports only downwards", (path) => {
+  const folder = folderOf(path);
+  for (const name of importsOf(path)) {
+    if (!name.startsWith(".")) {
+      if (name in owners) expect(path).toBe(owners[name] as string);
+      continue;
+    }
+    const target = relative(project, join(project, dirname(path), name));
+    if (!target.startsWith("src/") || folder === "") continue;
+    const to = folderOf(target);
+    const isAllowed = to === "" || to === folder || (allowed[folder] ?? []).includes(to);
+    expect(isAllowed ? "allowed" : `${path} imports ${target}`).toBe("allowed");
+  }
+});
+
+test("a stage imports no other stage's work", () => {
+  const stages = ["save", "write", "restore"];
+  for (const stage of stages) {
+    const text = readFileSync(join(project, "src", "stages", `${stage}.ts`), "utf8");
+    for (const other of stages.filter((each) => each !== stage)) {
+      expect(text).not.toMatch(new RegExp(`^import (?!type ).*from "./${other}.ts"`, "m"));
+    }
+  }
+});
+
+test("zx stays on the build host", () => {
+  expect(sources.filter((path) => importsOf(path).includes("zx"))).toEqual([]);
+});
