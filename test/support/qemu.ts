@@ -88,12 +88,11 @@ export async function startVm(options: VmOptions): Promise<Vm> {
   };
   let qmp: Qmp;
   try {
-    const failed = exited.then(() => Promise.reject(new Error(`QEMU did not start: ${complaint.trim()}`)));
-    const [socket] = await Promise.race([connection, failed]);
-    qmp = await Qmp.open(socket);
+    const failed = exited.then(() => Promise.reject(new Error("QEMU did not start")));
+    qmp = await Promise.race([connection.then(([socket]) => Qmp.open(socket)), failed]);
   } catch (error) {
     await dispose();
-    throw error;
+    throw complaint === "" ? error : new Error(`QEMU did not start: ${complaint.trim()}`);
   }
   return {
     pid: qemu.pid ?? -1,
@@ -138,7 +137,7 @@ function machineArguments(options: VmOptions, variables: string): string[] {
     ...(kernel === undefined ? [] : ["-kernel", kernel]),
     ...(initrd === undefined ? [] : ["-initrd", initrd]),
     ...(append === undefined ? [] : ["-append", append]),
-    ...vmDiskArguments(options.disks),
+    ...vmDiskArguments(options.disks, kernel === undefined),
     ...(options.extraArguments ?? []),
   ];
 }

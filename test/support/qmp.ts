@@ -1,7 +1,6 @@
 /** QEMU's machine protocol: JSON, one message a line; commands are answered in order. */
 
 import type { Socket } from "node:net";
-import { createInterface } from "node:readline";
 
 interface Pending {
   readonly command: string;
@@ -15,7 +14,12 @@ export class Qmp {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    createInterface({ input: socket }).on("line", (line) => this.#receive(line));
+    let partial = "";
+    socket.on("data", (chunk: Buffer) => {
+      const lines = (partial + chunk.toString()).split("\n");
+      partial = lines.pop() ?? "";
+      for (const line of lines) this.#receive(line);
+    });
     socket.on("error", (error) => this.#fail(error)).on("close", () => this.#fail(new Error("QEMU has ended")));
   }
 

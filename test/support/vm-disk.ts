@@ -11,8 +11,6 @@ export interface VmDisk {
   /** Logical and physical; 512 unless given. Not on SATA. */
   readonly sectorSizeBytes?: 512 | 4096;
   readonly readOnly?: boolean;
-  /** The firmware boots from the lowest one. */
-  readonly bootIndex?: number;
   /** Every read or write that touches this byte fails with this errno (5 EIO, 28 ENOSPC). */
   readonly failing?: { readonly access: "read" | "write"; readonly atByte: number; readonly errno: number };
 }
@@ -37,15 +35,15 @@ function qemuImg(parameters: string[]): void {
   if (result.status !== 0) throw new Error(`qemu-img ${parameters.join(" ")}: ${result.stderr}${result.error ?? ""}`);
 }
 
-/** QEMU's arguments for the disks, in the order in which the machine will see them. */
-export function vmDiskArguments(disks: readonly VmDisk[]): string[] {
+/** QEMU's arguments for the disks, in the order in which the machine will see them, and boot from them if `isBooted`. */
+export function vmDiskArguments(disks: readonly VmDisk[], isBooted: boolean): string[] {
   const controllers = new Set<string>();
   return disks.flatMap((disk, index) => {
     const id = `disk${index}`;
     const properties = [
       `drive=${id}`,
       `serial=${disk.serial ?? `SERIAL${index}`}`,
-      ...(disk.bootIndex === undefined ? [] : [`bootindex=${disk.bootIndex}`]),
+      ...(isBooted ? [`bootindex=${index}`] : []),
       ...(disk.sectorSizeBytes === undefined
         ? []
         : [`logical_block_size=${disk.sectorSizeBytes}`, `physical_block_size=${disk.sectorSizeBytes}`]),
