@@ -136,7 +136,11 @@ function packFiles(): void {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
     "etc/group": "root:x:0:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-    "etc/profile": "alias reboot='reboot -f' poweroff='poweroff -f'\nPS1='reimage:$PWD# '\n",
+    "etc/profile": `# In busybox's shell its own applets come before the programs of the same name.
+alias reboot='reboot -f' poweroff='poweroff -f'
+alias ${tools.map(({ name }) => `${name}=/usr/bin/${name}`).join(" ")}
+PS1='reimage:$PWD# '
+`,
     // There is no udev: lvm makes its device nodes itself.
     "etc/lvm/lvm.conf":
       'activation { udev_sync = 0 udev_rules = 0 monitoring = 0 }\ndevices { obtain_device_list_from_udev = 0 external_device_info_source = "none" }\nbackup { backup = 0 archive = 0 }\n',

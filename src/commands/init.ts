@@ -104,7 +104,9 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
       warn(reporter, `there is no ${terminal}, hence no shell on it`);
     }
     const seen = new Set<string>();
+    const start = performance.now();
     for (const complaint of await loadModules(seen)) detail(reporter, complaint);
+    detail(reporter, `drivers for ${seen.size} devices after ${Math.round(performance.now() - start)} ms`);
     if (config === null) throw read.error;
     watchdog = await guardWith(config, reporter, guardian);
     if (hasSucceeded(workDir)) return { outcome: "success", target: "complete", config, watchdog };

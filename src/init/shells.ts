@@ -7,7 +7,8 @@ import { runCommand } from "../system/commands.ts";
  * What keeps a shell on a terminal: a loop in a session of its own, so that it survives this program. It is the first to go
  * when memory runs out.
  */
-const LOOP = "echo 500 >/proc/self/oom_score_adj; while :; do getty -n -i -l /bin/sh 0 $0 linux; sleep 1; done";
+const LOOP =
+  "echo 500 >/proc/self/oom_score_adj; export HOME=/root ENV=/etc/profile; cd; while :; do getty -n -i -l /bin/sh 0 $0 linux; sleep 1; done";
 
 /**
  * Starts a shell on each of `terminals` (`tty2`); one that runs already, from before a restart, is kept.
