@@ -87,8 +87,11 @@ function parseTransport({ name, ancestors }: SysfsDisk): Transport {
 
 /** The serial number as `lsblk -o SERIAL` prints it: of a USB disk the bridge's, of others the disk's own. */
 function parseSerial({ attributes, ancestors }: SysfsDisk, transport: Transport): string | null {
-  const usb = ancestors.find((ancestor) => ancestor.usbSerial !== null)?.usbSerial;
-  if (transport === "usb" && usb !== undefined && usb !== null) return present(usb);
+  if (transport === "usb") {
+    const bridge = ancestors.find((ancestor) => ancestor.deviceType === "usb_device"); // hubs further up have one too
+    const serial = present(bridge?.usbSerial ?? undefined);
+    if (serial !== null) return serial;
+  }
   return parseSerialPage(attributes[SERIAL_PAGE]) ?? present(attributes.serial) ?? present(attributes["device/serial"]);
 }
 

@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { type BootInfo, formatBootInfo, parseBootInfo } from "../../../src/disk/boot-info.ts";
+
+const info: BootInfo = {
+  image_id: "kiosk-7",
+  primary_disk: "/dev/sda",
+  os_partition: "2",
+  initrd: "/boot/initrd.img",
+  cmdline: 'root=LABEL=root quiet "x"',
+  kernel: "/boot/vmlinuz",
+  bootloaderid: "",
+  disk: { path: "/dev/sda", sizeBytes: 5e11, sectorSizeBytes: 512, serial: "S", wwn: null, model: "M" },
+};
+
+test("what is written is read back", () => {
+  expect(parseBootInfo(formatBootInfo(info))).toEqual(info);
+  expect(parseBootInfo(formatBootInfo({ ...info, disk: null }))).toEqual({ ...info, disk: null });
+});
+
+test("absent fields are unknown, further ones are ignored", () => {
+  expect(parseBootInfo('{"image_id":"a","further":[1],"kernel":null}')).toEqual({
+    image_id: "a",
+    primary_disk: "",
+    os_partition: "",
+    initrd: "",
+    cmdline: "",
+    kernel: "",
+    bootloaderid: "",
+    disk: null,
+  });
+});
+
+for (const text of [
+  "",
+  "{",
+  "[]",
+  "null",
+  '{"image_id":1}',
+  '{"disk":1}',
+  '{"disk":{}}',
+  '{"disk":{"sizeBytes":-1,"sectorSizeBytes":512}}',
+]) {
+  test(`refused: ${text}`, () => {
+    expect(() => parseBootInfo(text)).toThrow(expect.objectContaining({ code: "target", hint: expect.any(String) }));
+  });
+}
