@@ -17,6 +17,14 @@ export const aclAttributes = {
   "system.posix_acl_default": "SCHILY.acl.default",
 } as const;
 
+/** xfs lists its ACLs a second time, as it stores them (fs/xfs/xfs_xattr.c); they are no attributes of their own. */
+const storedAcls: readonly string[] = ["trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"];
+
+/** Whether an attribute is only another view of an ACL. */
+export function isStoredAcl(attribute: string): boolean {
+  return storedAcls.includes(attribute);
+}
+
 const tagNumbers = { "user-owner": 1, user: 2, "group-owner": 4, group: 8, mask: 0x10, other: 0x20 } as const;
 const VERSION = 2;
 const NO_ID = 0xffffffff;

@@ -2,6 +2,7 @@
 import { type BigIntStats, constants } from "node:fs";
 import { open, readlink } from "node:fs/promises";
 import { getXattr, listXattrs } from "../system/libc.ts";
+import { isStoredAcl } from "./acl.ts";
 import type { FileType, SelectedEntry } from "./entry.ts";
 import { readExtents, sumExtents } from "./extents.ts";
 import { errnoOf } from "./file-io.ts";
@@ -48,10 +49,15 @@ export async function readEntry(
     device: stats.isCharacterDevice() || stats.isBlockDevice() ? stats.rdev : 0n,
     accessedNs: stats.atimeNs,
     modifiedNs: stats.mtimeNs,
-    xattrs: new Map(listXattrs(absolutePath).map((name) => [name, getXattr(absolutePath, name)])),
+    xattrs: readXattrs(absolutePath),
     symlinkTarget: type === "symlink" ? await readlink(absolutePath, { encoding: "buffer" }) : null,
     ...(type === "file" && !isLink ? await readDataSize(absolutePath, stats, sizeBytes) : nothing),
   };
+}
+
+function readXattrs(absolutePath: Buffer): Map<string, Buffer> {
+  const names = listXattrs(absolutePath).filter((name) => !isStoredAcl(name));
+  return new Map(names.map((name) => [name, getXattr(absolutePath, name)]));
 }
 
 /** Opens a file of the old OS for reading, without changing its access time where that is allowed. */

@@ -1,7 +1,7 @@
 /** Gives a restored file its owner, mode, attributes and times, and checks that the file system kept them. */
 import { chmod, lchown, lstat } from "node:fs/promises";
 import { getXattr, listXattrs, removeXattr, setTimes, setXattr } from "../system/libc.ts";
-import { formatAclAttribute, parseAcl } from "./acl.ts";
+import { formatAclAttribute, isStoredAcl, parseAcl } from "./acl.ts";
 import type { IndexEntry } from "./entry.ts";
 import { errnoOf } from "./file-io.ts";
 import { type AccountNames, translateId } from "./names.ts";
@@ -43,7 +43,7 @@ export async function applyMetadata(path: Buffer, entry: IndexEntry, context: Me
   // chown first: it clears the suid bit and capabilities.
   await toleratingForeign(foreign, lchown(path, uid, gid));
   for (const name of listXattrs(path)) {
-    if (removable.test(name) && !entry.xattrs.has(name)) removeXattr(path, name);
+    if (removable.test(name) && !isStoredAcl(name) && !entry.xattrs.has(name)) removeXattr(path, name);
   }
   const wanted = new Map(entry.xattrs);
   if (!wanted.has(selinux) && context.fallbackLabel !== null) wanted.set(selinux, context.fallbackLabel);
