@@ -2,26 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { readReport, runCli } from "../support/cli.ts";
-import {
-  attachLoopDevice,
-  mountDevice,
-  runTestCommand,
-  type TemporaryDirectory,
-  temporaryDirectory,
-} from "../support/loop-device.ts";
-import {
-  configFor,
-  copySparse,
-  identity,
-  type Layout,
-  makeNewImage,
-  makeOldDisk,
-  retentionList,
-  sha256Of,
-} from "../support/small-kiosk.ts";
+import { mountDevice, runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
+import { openKiosk as openKioskOf } from "../support/open-kiosk.ts";
+import { identity, type Layout, makeNewImage, makeOldDisk, retentionList, sha256Of } from "../support/small-kiosk.ts";
 
 let base: TemporaryDirectory;
 const at = (name: string) => join(base.dir, name);
@@ -33,35 +18,21 @@ beforeAll(async () => {
   for (const layout of ["mbr", "gpt"] as const) {
     await makeNewImage(at(`new-${layout}.img`), layout);
     execFileSync("lbzip2", ["--keep", at(`new-${layout}.img`)]);
-    await makeOldDisk(at(`old-${layout}.img`), layout, at(`new-${layout}.img.bz2`), { labels: labelPrefix(layout) });
+    const images = { "os.img.bz2": at(`new-${layout}.img.bz2`) };
+    await makeOldDisk(at(`old-${layout}.img`), layout, images, { labels: labelPrefix(layout) });
   }
   writeFileSync(at("retentionlist.txt"), retentionList);
 }, 120_000);
 
 afterAll(() => base[Symbol.asyncDispose]());
 
-/** A copy of the old disk on a loop device, a configuration, and an empty work directory. */
-async function openKiosk(layout: Layout) {
-  await using stack = new AsyncDisposableStack();
-  const directory = stack.use(await temporaryDirectory());
-  const disk = join(directory.dir, "disk.img");
-  await copySparse(at(`old-${layout}.img`), disk);
-  const loop = await attachLoopDevice(disk, { partscan: true });
-  stack.defer(async () => void (await runTestCommand(["losetup", "--detach", loop])));
-  await runTestCommand(["partx", "--add", loop]);
-  const config = join(directory.dir, "reimage.yaml");
-  writeFileSync(config, configFor(layout, at("retentionlist.txt"), labelPrefix(layout)));
-  const workDir = join(directory.dir, "work");
-  await mkdir(workDir);
-  const owned = stack.move();
-  return {
-    disk,
-    loop,
-    workDir,
-    arguments: ["--config", config, "--work", workDir],
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
-}
+const openKiosk = (layout: Layout) =>
+  openKioskOf({
+    layout,
+    oldDisk: at(`old-${layout}.img`),
+    list: at("retentionlist.txt"),
+    labels: labelPrefix(layout),
+  });
 
 describe.each(["mbr", "gpt"] as const)("%s", (layout) => {
   test("plan judges everything and changes nothing", async () => {

@@ -1,83 +1,48 @@
 /** A small kiosk for the loop tests: an old disk and a new image in the seed's layout, with real file systems. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createReadStream, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { truncate } from "node:fs/promises";
+import { createReadStream, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { attachLoopDevice, mountDevice, runTestCommand } from "./loop-device.ts";
+import { runTestCommand } from "./loop-device.ts";
+import { makeDisk, noise, type PartitionPlan, put } from "./make-disk.ts";
 
-const MIB = 1 << 20;
+export type Layout = "mbr" | "gpt";
 
-/** A partition to make: its file system, its label, and what to put into it. */
-export interface PartitionPlan {
-  readonly number: number;
-  readonly type: "ext4" | "xfs" | "btrfs" | "none";
-  readonly label?: string;
-  fill?(directory: string): void;
+/** The sizes of a disk and its partitions. */
+export interface KioskSizes {
+  readonly diskMiB: number;
+  readonly bootMiB: number;
+  readonly rootMiB: number;
+  readonly dataMiB: number;
+  readonly kioskMiB: number;
 }
 
-/** A disk to make. `table` is a script for sfdisk. */
-export interface DiskPlan {
-  readonly sizeMiB: number;
-  readonly table: string;
-  readonly partitions: readonly PartitionPlan[];
-  readonly sectorSizeBytes?: number;
-}
+const defaultImageSizes: KioskSizes = { diskMiB: 128, bootMiB: 15, rootMiB: 48, dataMiB: 16, kioskMiB: 32 };
+const defaultDiskSizes: KioskSizes = { diskMiB: 256, bootMiB: 15, rootMiB: 64, dataMiB: 96, kioskMiB: 32 };
+/** For tests that run the program often. */
+export const tinyImageSizes: KioskSizes = { diskMiB: 40, bootMiB: 3, rootMiB: 20, dataMiB: 4, kioskMiB: 4 };
+export const tinyDiskSizes: KioskSizes = { diskMiB: 96, bootMiB: 3, rootMiB: 24, dataMiB: 48, kioskMiB: 4 };
 
 /** The seed's layout: boot, root, and an extended partition with data and kiosk. */
-export const mbrTable = (rootMiB: number, dataMiB: number, kioskMiB: number) =>
+const mbrTable = ({ bootMiB, rootMiB, dataMiB, kioskMiB }: KioskSizes) =>
   [
     "label: dos",
     "label-id: 0x1badcafe",
-    "start=1MiB, size=15MiB, type=83, bootable",
+    `start=1MiB, size=${bootMiB}MiB, type=83, bootable`,
     `size=${rootMiB}MiB, type=83`,
-    "",
-    `start=${16 + rootMiB}MiB, type=5`,
+    `4 : start=${1 + bootMiB + rootMiB}MiB, type=5`,
     `size=${dataMiB}MiB, type=83`,
     `size=${kioskMiB}MiB, type=83`,
-  ]
-    .filter((line) => line !== "")
-    .map((line, i) => (i === 4 ? `4 : ${line}` : line))
-    .join("\n");
+  ].join("\n");
 
-export const gptTable = (rootMiB: number, dataMiB: number, kioskMiB: number) =>
+const gptTable = ({ bootMiB, rootMiB, dataMiB, kioskMiB }: KioskSizes) =>
   [
     "label: gpt",
-    "start=1MiB, size=15MiB, type=linux, name=boot",
+    `start=1MiB, size=${bootMiB}MiB, type=linux, name=boot`,
     `size=${rootMiB}MiB, type=linux, name=root`,
     `size=${dataMiB}MiB, type=linux, name=data`,
     `size=${kioskMiB}MiB, type=linux, name=kiosk`,
   ].join("\n");
-
-/** Makes a disk image at `path`. Needs root. */
-export async function makeDisk(path: string, plan: DiskPlan): Promise<void> {
-  writeFileSync(path, "");
-  await truncate(path, plan.sizeMiB * MIB);
-  const sectorSize = plan.sectorSizeBytes === undefined ? {} : { sectorSizeBytes: plan.sectorSizeBytes };
-  const loop = await attachLoopDevice(path, { partscan: true, ...sectorSize });
-  try {
-    execFileSync("sfdisk", ["--quiet", "--no-tell-kernel", "--no-reread", loop], { input: plan.table });
-    await runTestCommand(["partx", "--add", loop]);
-    for (const { number, type, label, fill } of plan.partitions) {
-      if (type === "none") continue;
-      const device = `${loop}p${number}`;
-      const labelling = label === undefined ? [] : ["-L", label];
-      await runTestCommand([`mkfs.${type}`, "-q", ...(type === "ext4" ? ["-F"] : ["-f"]), ...labelling, device]);
-      if (fill === undefined) continue;
-      await using mount = await mountDevice(device);
-      fill(mount.dir);
-    }
-  } finally {
-    await runTestCommand(["losetup", "--detach", loop]);
-  }
-}
-
-/** Writes a file below `root`, with its directories. */
-export function put(root: string, path: string, content: string | Buffer, mode = 0o644): void {
-  const at = join(root, path);
-  mkdirSync(join(at, ".."), { recursive: true });
-  writeFileSync(at, content, { mode });
-}
 
 /** What makes the old kiosk that machine. */
 export const identity = {
@@ -98,71 +63,97 @@ function fillOldRoot(root: string): void {
   mkdirSync(join(root, "kiosk"), { recursive: true });
 }
 
-function fillNewRoot(root: string): void {
+function fillNewRoot(root: string, programMiB: number): void {
   put(root, "/etc/passwd", "root:x:0:0::/root:/bin/sh\nkiosk:x:2000:2000::/:/bin/sh\n");
   put(root, "/etc/group", "root:x:0:\nkiosk:x:2000:\n");
   put(root, "/etc/os-release", 'ID=debian\nVERSION="new"\n');
   put(root, "/etc/ssh/ssh_host_ed25519_key", "the key of the image\n", 0o644);
   put(root, "/var/lib/kiosk/of-the-new-os", "stays\n");
-  put(root, "/usr/bin/program", Buffer.concat(Array.from({ length: 200 }, (_, i) => noise(`program${i}`, 65536))));
+  put(root, "/usr/bin/program", noise("program", programMiB << 20));
   put(root, "/boot/vmlinuz-6.1", "kernel\n");
   mkdirSync(join(root, "kiosk"), { recursive: true });
 }
 
-/** Bytes that do not compress, always the same. */
-export function noise(seed: string, sizeBytes: number): Buffer {
-  const blocks: Buffer[] = [];
-  for (let i = 0; i * 64 < sizeBytes; i += 1) blocks.push(createHash("sha512").update(`${seed}${i}`).digest());
-  return Buffer.concat(blocks).subarray(0, sizeBytes);
+/** How a new image differs from the usual one. */
+export interface ImageOptions {
+  readonly sizes?: KioskSizes;
+  readonly sectorSizeBytes?: number;
+  /** How much of the root file system is filled with what does not compress. */
+  readonly programMiB?: number;
+  /** What partition `data` holds. */
+  readonly data?: PartitionPlan["type"];
+  fillKiosk?(directory: string): void;
 }
 
-export type Layout = "mbr" | "gpt";
-
-/** A raw image of the new system, 128 MiB. */
-export async function makeNewImage(path: string, layout: Layout, sectorSizeBytes = 512): Promise<void> {
+/** A raw image of the new system. */
+export async function makeNewImage(path: string, layout: Layout, options: ImageOptions = {}): Promise<void> {
+  const { sizes = defaultImageSizes, sectorSizeBytes = 512, programMiB = 12, data = "ext4", fillKiosk } = options;
   const isMbr = layout === "mbr";
   await makeDisk(path, {
-    sizeMiB: 128,
+    sizeMiB: sizes.diskMiB,
     sectorSizeBytes,
-    table: isMbr ? mbrTable(48, 16, 32) : gptTable(48, 16, 32),
+    table: isMbr ? mbrTable(sizes) : gptTable(sizes),
     partitions: [
       { number: 1, type: "ext4", label: "boot" },
-      { number: 2, type: "ext4", label: "root", fill: fillNewRoot },
-      { number: isMbr ? 5 : 3, type: "ext4", label: "data" },
-      { number: isMbr ? 6 : 4, type: "ext4", label: "kiosk" },
+      { number: 2, type: "ext4", label: "root", fill: (root) => fillNewRoot(root, programMiB) },
+      { number: isMbr ? 5 : 3, type: data, label: "data" },
+      {
+        number: isMbr ? 6 : 4,
+        type: "ext4",
+        label: "kiosk",
+        ...(fillKiosk === undefined ? {} : { fill: fillKiosk }),
+      },
     ],
   });
 }
 
-/** An old disk, 256 MiB, whose data partition holds `imageFile` as /images/os.img.bz2 (or another name). */
+/** What an old disk is made of. */
+export interface OldDiskOptions {
+  readonly sizes?: KioskSizes;
+  readonly sectorSizeBytes?: number;
+  /** Before every label, so that no other disk of the machine has it. */
+  readonly labels?: string;
+  readonly rootType?: "ext4" | "xfs";
+  /** Further files of the old root. */
+  fillRoot?(root: string): void;
+}
+
+/** An old disk, whose data partition holds the files `images` below /images, by their names there. */
 export async function makeOldDisk(
   path: string,
   layout: Layout,
-  imageFile: string | null,
-  options: { readonly sectorSizeBytes?: number; readonly imageName?: string; readonly labels?: string } = {},
+  images: Readonly<Record<string, string>>,
+  options: OldDiskOptions = {},
 ): Promise<void> {
+  const { sizes = defaultDiskSizes, sectorSizeBytes = 512, labels = "", rootType = "ext4", fillRoot } = options;
   const isMbr = layout === "mbr";
-  const prefix = options.labels ?? "";
   await makeDisk(path, {
-    sizeMiB: 256,
-    ...(options.sectorSizeBytes === undefined ? {} : { sectorSizeBytes: options.sectorSizeBytes }),
-    table: isMbr ? mbrTable(64, 96, 32) : gptTable(64, 96, 32),
+    sizeMiB: sizes.diskMiB,
+    sectorSizeBytes,
+    table: isMbr ? mbrTable(sizes) : gptTable(sizes),
     partitions: [
-      { number: 1, type: "ext4", label: `${prefix}boot` },
-      { number: 2, type: "ext4", label: `${prefix}oldroot`, fill: fillOldRoot },
+      { number: 1, type: "ext4", label: `${labels}boot` },
+      {
+        number: 2,
+        type: rootType,
+        label: `${labels}old`,
+        fill(root) {
+          fillOldRoot(root);
+          fillRoot?.(root);
+        },
+      },
       {
         number: isMbr ? 5 : 3,
         type: "ext4",
-        label: `${prefix}data`,
+        label: `${labels}data`,
         fill(directory) {
-          if (imageFile !== null)
-            put(directory, `/images/${options.imageName ?? "os.img.bz2"}`, readFileSync(imageFile));
+          for (const [name, file] of Object.entries(images)) put(directory, `/images/${name}`, readFileSync(file));
         },
       },
       {
         number: isMbr ? 6 : 4,
         type: "ext4",
-        label: `${prefix}kiosk`,
+        label: `${labels}kiosk`,
         fill: (directory) => put(directory, "/settings", identity["/kiosk/settings"], 0o640),
       },
     ],
@@ -185,7 +176,7 @@ image:
 target:
   disk: old-root
 old:
-  root: LABEL=${labels}oldroot
+  root: LABEL=${labels}old
   mounts: { /kiosk: LABEL=${labels}kiosk }
 new:
   root: 2
