@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeConfig } from "../config/describe.ts";
 import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
 import type { Reporter } from "../report/events.ts";
@@ -48,6 +49,7 @@ Exit status: 0 the run can begin, 2 wrong usage or configuration, 3 the run woul
 function describePlan(config: Config, judged: Judgement) {
   const { image, target, memory, retained } = judged;
   return {
+    configuration: describeConfig(config).split("\n"),
     target: identityOf(target),
     otherDisks: judged.otherDisks.map((disk) => disk.path),
     image: {
@@ -91,6 +93,8 @@ function formatPlan(plan: ReturnType<typeof describePlan> & { warnings: readonly
     `Retained   ${retained === null ? "nothing: there is no old OS" : `${retained.count} files and directories, ${formatBytes(retained.sizeBytes)}`}`,
     `Memory     ${formatBytes(memory.neededBytes)} needed, ${formatBytes(memory.availableBytes)} available`,
     ...plan.warnings.map((warning) => `Warning    ${warning}`),
+    "Configuration",
+    ...plan.configuration.map((line) => `           ${line}`),
     "Nothing has been changed. `reimage run --yes` with the same options would do this.",
   ];
   return `${lines.join("\n")}\n`;
