@@ -14,6 +14,7 @@ import { type PartitionTable, parsePartitionTable } from "../../src/disk/partiti
 import { setReadOnly } from "../../src/disk/read-only.ts";
 import { blockDeviceName, readKernelPartitions } from "../../src/disk/sysfs.ts";
 import { createLoopDevice, makeFileSystem, runTestCommand, temporaryDirectory } from "../support/loop-device.ts";
+import { diskOf, mbrSector } from "../unit/disk/make-tables.ts";
 
 const MIB = 1024 * 1024;
 const script = (...lines: string[]) => ({ stdin: Buffer.from(lines.join("\n")) });
@@ -114,3 +115,22 @@ test("a partition that was left read-only is writable after partitions are added
   expect(second?.readOnly).toBe(false);
   expect((await stat(partitionPath(disk.path, 2))).isBlockDevice()).toBe(true);
 }, 30_000);
+
+test("a logical partition right behind its table does not collide with the extended one", async () => {
+  await using disk = await createLoopDevice(16 * MIB);
+  const pieces = new Map([
+    [0, mbrSector([{ type: 0x05, start: 2048, sectors: 20_000 }])],
+    [2048 * 512, mbrSector([{ type: 0x83, start: 1, sectors: 4096 }], 0)],
+  ]);
+  const parsed = parsePartitionTable(diskOf(16 * MIB, pieces), 512);
+  if (parsed.kind !== "table") throw new Error(JSON.stringify(parsed));
+  await addPartitions(disk.path, parsed.table);
+  try {
+    expect(await known(disk.path)).toEqual([
+      [1, 2048 * 512, 512],
+      [5, 2049 * 512, 4096 * 512],
+    ]);
+  } finally {
+    await forgetPartitions(disk.path);
+  }
+});

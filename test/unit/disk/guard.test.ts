@@ -189,7 +189,7 @@ test("every mount, swap and holder on the disk is listed, and nothing else", () 
   const minor = "a".charCodeAt(0) * 16;
   const mounts = parseMountInfo(
     [
-      `30 1 8:${minor + 1} / /boot rw,relatime - ext4 /dev/sda1 rw`,
+      `30 1 8:${minor + 1} / /boot rw,relatime - ext4 /dev/root rw`,
       `31 1 0:44 / /my\\040data rw - btrfs /dev/sda2 rw`,
       `32 1 8:${minor + 17} / /other rw - ext4 /dev/sdb1 rw`,
       "33 1 0:5 / /proc rw - proc proc rw",
@@ -202,7 +202,7 @@ test("every mount, swap and holder on the disk is listed, and nothing else", () 
     expect.objectContaining({
       code: "target-busy",
       message:
-        "/dev/sda is in use: /dev/sda1 is mounted on /boot; /dev/sda2 is mounted on /my data; /dev/sda2 is swap space in use; /dev/dm-0 is made of it (device-mapper, RAID or loop)",
+        "/dev/sda is in use: /dev/root is mounted on /boot; /dev/sda2 is mounted on /my data; /dev/sda2 is swap space in use; /dev/dm-0 is made of it (device-mapper, RAID or loop)",
     }),
   );
   checkUnused(card, mounts, swaps);
