@@ -26,10 +26,9 @@ export function startDecoder(path: string, format: ImageFormat): Filter {
   const { tool, args } = commands[format];
   if (hasTool(tool)) return startFilter(tool, args, { file: path }, { code: "image" });
   if (format === "bz2") return startUnbzip2(path);
-  throw new ReimageError(
-    "image",
-    `image ${path} is ${format}, and ${tool}, which decodes it, is not in this initramfs`,
-  );
+  throw new ReimageError("image", `image ${path} is ${format}, and ${tool}, which decodes it, is not here`, {
+    hint: `add ${tool} to this system or initramfs, or pack the image as bz2, which can always be decoded`,
+  });
 }
 
 /** Which program decodes `format` here, for the log. */
@@ -44,7 +43,11 @@ function readRaw(path: string): Filter {
   return {
     output: stream,
     finished: async () => {
-      if (stream.errored) throw new ReimageError("image", `cannot read ${path}`, { cause: stream.errored });
+      if (stream.errored)
+        throw new ReimageError("image", `cannot read ${path}`, {
+          cause: stream.errored,
+          hint: "test the medium that holds it",
+        });
     },
     stop: async () => {
       stream.destroy();

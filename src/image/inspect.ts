@@ -84,7 +84,9 @@ async function openImage(path: string, name: string) {
 
 async function readFile({ path, name, copyTo, startProgress }: InspectRequest): Promise<ReadFile> {
   await using input = await openImage(path, name);
-  const { size: sizeBytes } = await input.stat();
+  const stats = await input.stat();
+  const sizeBytes = stats.size;
+  if (!stats.isFile()) throw new ReimageError("image", `image ${name} is not a file`, { hint: "check image.source" });
   if (sizeBytes === 0) throw new ReimageError("image", `image ${name} is empty`, { hint: copyAgain });
   const head = Buffer.alloc(formatHeadBytes);
   const { bytesRead: headLength } = await input.read(head, 0, head.length, 0);
@@ -110,7 +112,10 @@ async function readFile({ path, name, copyTo, startProgress }: InspectRequest): 
     scanner?.update(piece);
     for (let written = 0; output !== null && written < bytesRead; ) {
       const result = await output.write(piece, written, bytesRead - written).catch((cause) => {
-        throw new ReimageError("memory", `image ${name} does not fit into memory (${copyTo})`, { cause });
+        throw new ReimageError("memory", `image ${name} does not fit into memory (${copyTo})`, {
+          cause,
+          hint: "give the machine more memory, or put the image on another disk, where it is not copied",
+        });
       });
       written += result.bytesWritten;
     }
@@ -166,9 +171,13 @@ async function decode(path: string, format: ImageFormat, { name, manifest, targe
     });
   }
   if (isComplete && doneBytes !== sizeBytes) {
-    throw new ReimageError("image", `image ${name} decodes to ${doneBytes} bytes; its manifest says ${sizeBytes}`);
+    throw new ReimageError("image", `image ${name} decodes to ${doneBytes} bytes; its manifest says ${sizeBytes}`, {
+      hint: "make the manifest again from this image",
+    });
   }
-  if (sizeBytes === 0) throw new ReimageError("image", `image ${name} holds nothing: it decodes to 0 bytes`);
+  if (sizeBytes === 0) {
+    throw new ReimageError("image", `image ${name} holds nothing: it decodes to 0 bytes`, { hint: "make it again" });
+  }
   return {
     sizeBytes,
     sha256: hash?.digest("hex") ?? (manifest as Manifest).raw.sha256,

@@ -60,9 +60,11 @@ export function createOutlineCollector(sectorSizeBytes: number): OutlineCollecto
     return null;
   }
 
-  /** Catches a further stretch; what of it has flowed past already is taken from the head and this piece. */
+  /** Catches a further stretch, unless a part of it has flowed past that is neither in the head nor in this piece. */
   function capture(startBytes: number, lengthBytes: number, piece: Uint8Array, pieceStartBytes: number): boolean {
-    if (startBytes < pieceStartBytes && startBytes > headBytes) return false;
+    const endBytes = startBytes + lengthBytes;
+    if (captures.some((c) => startBytes >= c.startBytes && endBytes <= c.startBytes + c.data.length)) return true;
+    if (Math.max(startBytes, headBytes) < Math.min(endBytes, pieceStartBytes)) return false;
     const added = { startBytes, data: Buffer.alloc(lengthBytes) };
     const head = captures[0];
     if (head !== undefined) copyFrom(head.data, 0, added);
@@ -72,22 +74,26 @@ export function createOutlineCollector(sectorSizeBytes: number): OutlineCollecto
   }
 
   function judge(piece: Uint8Array, pieceStartBytes: number): void {
+    function capturePartitions(partitions: readonly Partition[]): void {
+      for (const { startBytes, kind } of partitions) {
+        if (kind !== "extended") capture(startBytes, partitionHeadBytes, piece, pieceStartBytes);
+      }
+    }
     while (table === null && reason === null) {
       const head = read(0, Math.min(headBytes, positionBytes));
       if (head === null || head.length < Math.min(headBytes, 8192)) return;
-      const parsed = parsePartitionTable(read, detectGptSectorSize(head) ?? sectorSizeBytes);
+      const tableSectorBytes = detectGptSectorSize(head) ?? sectorSizeBytes;
+      const parsed = parsePartitionTable(read, tableSectorBytes);
       if (parsed.kind === "none") {
         reason = parsed.reason;
       } else if (parsed.kind === "table") {
         table = parsed.table;
-        for (const { startBytes, kind } of table.partitions) {
-          const known = captures.some(
-            (c) => startBytes >= c.startBytes && startBytes + partitionHeadBytes <= c.startBytes + c.data.length,
-          );
-          if (kind !== "extended" && !known) capture(startBytes, partitionHeadBytes, piece, pieceStartBytes);
-        }
+        capturePartitions(table.partitions);
       } else {
-        if (captures.some((c) => c.startBytes === parsed.offsetBytes && c !== captures[0])) return; // on its way
+        // Primary partitions lie before the logical ones, whose chain has only begun: without it they are known.
+        const withoutChain = (offset: number, length: number) => read(offset, length) ?? Buffer.alloc(length);
+        const early = parsePartitionTable(withoutChain, tableSectorBytes);
+        if (early.kind === "table") capturePartitions(early.table.partitions);
         if (!capture(parsed.offsetBytes, extendedHeadBytes, piece, pieceStartBytes)) {
           reason = `its table goes backwards, to byte ${parsed.offsetBytes}`;
         } else if (parsed.offsetBytes + parsed.lengthBytes > positionBytes) return;

@@ -1,4 +1,5 @@
 /** Whether an image suits the disk and the configuration. Pure: what is known in, a refusal or nothing out. */
+import { relocateGpt } from "../disk/gpt-relocate.ts";
 import { ReimageError } from "../errors.ts";
 import type { ImageOutline, OutlinedPartition } from "./outline.ts";
 
@@ -13,12 +14,15 @@ export interface WantedPartition {
 }
 
 /**
- * @throws ReimageError `partition-table` where the image has no table, or one for other sectors than the target's;
- * `too-small` where its partitions reach beyond the target.
+ * @param imageSizeBytes of the raw image
+ * @throws ReimageError `partition-table` where the image has no table, one for other sectors than the target's, or a GPT
+ * that cannot be fitted to the target; `too-small` where its partitions, or they and the backup of the GPT, reach beyond
+ * the target; `image` where they reach beyond the image itself.
  */
 export function requireTable(
   outline: ImageOutline,
   name: string,
+  imageSizeBytes: number,
   target: { readonly sizeBytes: number; readonly sectorSizeBytes: number },
 ): asserts outline is ImageOutline & { readonly table: NonNullable<ImageOutline["table"]> } {
   if (outline.table === null) {
@@ -41,6 +45,15 @@ export function requireTable(
       { hint: "make a smaller image, or use a larger disk" },
     );
   }
+  // Nothing but this tells that a raw image was cut, or that an image was packed from one.
+  if (outline.table.lastUsedByteEnd > imageSizeBytes) {
+    throw new ReimageError(
+      "image",
+      `image ${name} is cut off: its partitions reach to byte ${outline.table.lastUsedByteEnd}, the image only to ${imageSizeBytes}`,
+      { hint: "copy or make the image again, and compare its size with the disk that it was made from" },
+    );
+  }
+  if (outline.table.type === "gpt") relocateGpt(outline.head, sectorSizeBytes, sizeBytes); // as the commit will
 }
 
 /** The partition of the image that `spec` names, or null. */
@@ -70,7 +83,9 @@ export function requirePartitions(
     const found = findPartition(partitions, spec);
     const [partition] = found;
     if (found.length > 1)
-      throw new ReimageError("image", `${key}: ${spec} names ${found.length} partitions of image ${name}`);
+      throw new ReimageError("image", `${key}: ${spec} names ${found.length} partitions of image ${name}`, {
+        hint: `name the partition by its number; the image has ${describe(partitions)}`,
+      });
     // A label behind the part of the image that was seen cannot be judged yet; it is looked up again once it is written.
     if (partition === undefined && /^(LABEL|UUID)=/.test(spec) && partitions.some((p) => !p.wasSeen)) continue;
     if (partition === undefined) {

@@ -25,7 +25,10 @@ export function startUnbzip2(path: string): Filter {
     output,
     async finished() {
       if (failure === null) return;
-      throw new ReimageError("image", `unbzip2-stream cannot decode ${path}`, { cause: failure });
+      throw new ReimageError("image", `unbzip2-stream cannot decode ${path}`, {
+        cause: failure,
+        hint: "copy the image again and compare its size and digest with the original",
+      });
     },
     async stop() {
       input.destroy();

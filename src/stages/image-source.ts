@@ -86,7 +86,7 @@ function readBounded(path: string): Buffer {
     const data = readFileSync(path);
     if (data.length <= LARGEST_MANIFEST_BYTES) return data;
   } catch (cause) {
-    throw new ReimageError("image", `${path} cannot be read`, { cause });
+    throw new ReimageError("image", `${path} cannot be read`, { cause, hint: "check image.manifest" });
   }
   throw new ReimageError("image", `${path} is larger than any manifest`, { hint: "check image.manifest" });
 }

@@ -88,7 +88,7 @@ export async function judge(config: Config, context: StageContext, copy: boolean
     startProgress: (what, totalBytes) => createProgress(context.reporter, "save", what, totalBytes),
   });
   const { outline } = image;
-  requireTable(outline, config.image.source, target);
+  requireTable(outline, config.image.source, image.sizeBytes, target);
   const partitions = await probePartitions(outline, join(context.workDir, "outline"));
   requirePartitions(partitions, wantedPartitions(config), config.image.source);
 
@@ -124,7 +124,10 @@ function readRetentionList(config: Config) {
     return parseRetentionList(readFileSync(list, "utf8"), list);
   } catch (cause) {
     if (cause instanceof ReimageError) throw cause;
-    throw new ReimageError("retention-list", `the retention list ${list} cannot be read`, { cause });
+    throw new ReimageError("retention-list", `the retention list ${list} cannot be read`, {
+      cause,
+      hint: "check retention.list, and that the file is in the initramfs",
+    });
   }
 }
 
@@ -196,18 +199,21 @@ function requireHardware(manifest: Manifest, target: Disk, memory: MemoryFacts):
     throw new ReimageError(
       "image",
       `the image was made for sectors of ${manifest.sectorSizeBytes} bytes, the target disk has sectors of ${target.sectorSizeBytes}`,
+      { hint: `use an image that was made for sectors of ${target.sectorSizeBytes} bytes` },
     );
   }
   if (manifest.leastDiskBytes !== undefined && target.sizeBytes < manifest.leastDiskBytes) {
     throw new ReimageError(
       "too-small",
-      `the image asks for a disk of ${manifest.leastDiskBytes} bytes; it has ${target.sizeBytes}`,
+      `the image asks for a disk of ${manifest.leastDiskBytes} bytes; ${target.path} has ${target.sizeBytes}`,
+      { hint: "use a larger disk, or an image for smaller ones" },
     );
   }
   if (manifest.leastRamBytes !== undefined && memory.availableBytes < manifest.leastRamBytes) {
     throw new ReimageError(
       "memory",
       `the image asks for ${manifest.leastRamBytes} bytes of memory; ${memory.availableBytes} are available`,
+      { hint: "use a machine with more memory, or an image that asks for less" },
     );
   }
 }

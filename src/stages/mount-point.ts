@@ -15,7 +15,10 @@ export async function mountPointBelow(root: string, mountPoint: string, which: "
     const inside = await directory.resolve(mountPoint);
     if (inside !== null) return join(root, inside.toString());
   } catch (cause) {
-    throw new ReimageError(`${which}-os`, `cannot mount at ${mountPoint} of the ${which} OS`, { cause });
+    throw new ReimageError(`${which}-os`, `cannot mount at ${mountPoint} of the ${which} OS`, {
+      cause,
+      hint: `check ${which}.mounts`,
+    });
   }
   throw new ReimageError(`${which}-os`, `the ${which} root has no directory ${mountPoint} to mount at`, {
     hint: `check ${which}.mounts`,

@@ -111,7 +111,10 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
 
 function requireTools(): void {
   const missing = missingTools();
-  if (missing.length > 0) throw new ReimageError("command", `this system lacks ${missing.join(", ")}`);
+  if (missing.length > 0)
+    throw new ReimageError("command", `this system lacks ${missing.join(", ")}`, {
+      hint: "install them, or add them to the initramfs",
+    });
 }
 
 async function saveAfresh(config: Config, context: StageContext): Promise<Saved> {
