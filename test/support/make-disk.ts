@@ -32,7 +32,7 @@ export async function makeDisk(path: string, plan: DiskPlan): Promise<void> {
   const loop = await attachLoopDevice(path, { partscan: true, ...sectorSize });
   try {
     execFileSync("sfdisk", ["--quiet", "--no-tell-kernel", "--no-reread", loop], { input: plan.table });
-    await runTestCommand(["partx", "--add", loop]);
+    await addTestPartitions(loop);
     for (const { number, type, label, fill } of plan.partitions) {
       if (type === "none") continue;
       const device = `${loop}p${number}`;
@@ -43,6 +43,16 @@ export async function makeDisk(path: string, plan: DiskPlan): Promise<void> {
     }
   } finally {
     await runTestCommand(["losetup", "--detach", loop]);
+  }
+}
+
+/** Makes the partitions of a disk known: the kernel of the machine may not be able to read the table by itself. */
+export async function addTestPartitions(device: string): Promise<void> {
+  const listed = await runTestCommand(["partx", "--show", "--noheadings", "--output", "NR,TYPE", device]);
+  for (const line of listed.trim().split("\n")) {
+    const [number = "", type = ""] = line.trim().split(/\s+/);
+    // Nothing needs the extended one, and partx makes it one KiB long, which is no whole sector on some disks.
+    if (type !== "0x5") await runTestCommand(["partx", "--add", "--nr", number, device]);
   }
 }
 

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { attachLoopDevice, runTestCommand, temporaryDirectory } from "./loop-device.ts";
+import { addTestPartitions } from "./make-disk.ts";
 import { configFor, copySparse, type Layout, sha256Of } from "./small-kiosk.ts";
 
 /** What to open. */
@@ -44,7 +45,7 @@ export async function openKiosk(options: KioskOptions): Promise<Kiosk> {
   const sectorSize = options.sectorSizeBytes === undefined ? {} : { sectorSizeBytes: options.sectorSizeBytes };
   const loop = await attachLoopDevice(disk, { partscan: true, ...sectorSize });
   stack.defer(async () => void (await runTestCommand(["losetup", "--detach", loop])));
-  await runTestCommand(["partx", "--add", loop]);
+  await addTestPartitions(loop);
   const config = join(directory, "reimage.yaml");
   writeFileSync(config, configFor(options.layout, options.list, options.labels));
   const workDir = join(directory, "work");
