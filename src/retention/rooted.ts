@@ -52,9 +52,26 @@ export interface RootedDirectory extends AsyncDisposable {
   syncDirectory(path: Buffer | string): Promise<void>;
 }
 
-/** Opens the root file system mounted at `root`. */
+/**
+ * Opens the root file system mounted at `root`.
+ * @throws Error where `/` and `/..` inside it would not be itself: then nothing may be written, for it would be written
+ * to the system that reimage runs on.
+ */
 export async function openRootedDirectory(root: string): Promise<RootedDirectory> {
-  return new RootedFileSystem(await open(root, O_PATH | O_CLOEXEC | constants.O_DIRECTORY));
+  const handle = await open(root, O_PATH | O_CLOEXEC | constants.O_DIRECTORY);
+  const rooted = new RootedFileSystem(handle);
+  try {
+    const itself = await stat(`/proc/self/fd/${handle.fd}`, { bigint: true });
+    for (const path of ["/", "/.."]) {
+      using directory = rooted.openDirectory(path);
+      const found = await stat(directory.path, { bigint: true });
+      if (found.dev !== itself.dev || found.ino !== itself.ino) throw new Error(`${path} leads out of ${root}`);
+    }
+    return rooted;
+  } catch (error) {
+    await rooted[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 class RootedFileSystem implements RootedDirectory {
