@@ -92,11 +92,14 @@ test("a write that the device refuses names device and offset", async () => {
   await using loop = await createLoopDevice(16 * MIB);
   await using device = await openBlockDevice(loop.path, write);
   await setReadOnly(loop.path, true);
-  await expect(device.writeAt(Buffer.alloc(4096), 8192)).rejects.toMatchObject({
-    code: "device-io",
-    message: expect.stringContaining(`writing ${loop.path} at byte 8192`),
-  });
-  await setReadOnly(loop.path, false);
+  try {
+    await expect(device.writeAt(Buffer.alloc(4096), 8192)).rejects.toMatchObject({
+      code: "device-io",
+      message: expect.stringContaining(`writing ${loop.path} at byte 8192`),
+    });
+  } finally {
+    await setReadOnly(loop.path, false);
+  }
 });
 
 test("data that never reaches the disk fails the sync", async () => {

@@ -161,4 +161,5 @@ test("every other disk is read-only in the kernel for the time of a run, and as 
     await writeTo(target.path);
   }
   expect(await flags()).toBe("0001");
+  await runTestCommand(["blockdev", "--setrw", frozen.path]);
 }, 30_000);

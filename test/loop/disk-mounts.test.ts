@@ -136,7 +136,11 @@ test("a read-only device is not mounted writable by falling back", async () => {
     await using mount = await mountReadWrite(loop.path, directory.dir);
     return mount.type;
   };
-  await expect(mountAnyway()).rejects.toMatchObject({ code: "new-os" });
+  try {
+    await expect(mountAnyway()).rejects.toMatchObject({ code: "new-os" });
+  } finally {
+    await runTestCommand(["blockdev", "--setrw", loop.path]);
+  }
 });
 
 test("what keeps a mount busy is named", async () => {

@@ -86,7 +86,10 @@ export async function attachLoopDevice(
     ...(options.partscan === true ? ["--partscan"] : []),
     ...(options.readOnly === true ? ["--read-only"] : []),
   ];
-  return (await runTestCommand(["losetup", "--find", "--show", ...flags, backingFile])).trim();
+  const path = (await runTestCommand(["losetup", "--find", "--show", ...flags, backingFile])).trim();
+  // The kernel keeps the read-only flag of a loop device over detaching: a killed test may have left it.
+  if (options.readOnly !== true) await runTestCommand(["blockdev", "--setrw", path]);
+  return path;
 }
 
 /** Makes a file system on a device (or on a file), over whatever was there. */
