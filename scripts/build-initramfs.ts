@@ -133,6 +133,7 @@ function packFiles(): void {
   copyFileSync("initramfs/init", join(tree, "init"));
   chmodSync(join(tree, "init"), 0o755);
   const files = {
+    "zz-complete": "", // sorts last; initramfs/init looks for it
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
     "etc/group": "root:x:0:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",

@@ -148,7 +148,8 @@ function readConfig(): { config: Config; error: null } | { config: null; error: 
 
 async function guardWith(config: Config, reporter: Reporter, guardian: Guardian): Promise<Watchdog | null> {
   if (!config.watchdog.enabled) return null;
-  const { timeoutSeconds, stallSeconds } = config.watchdog;
+  const { timeoutSeconds } = config.watchdog;
+  const stallSeconds = Math.max(config.watchdog.stallSeconds, config.waitSeconds + timeoutSeconds); // waiting is no stall
   let watchdog: Watchdog | null;
   try {
     watchdog = await startWatchdog(timeoutSeconds, workDir);
