@@ -39,6 +39,8 @@ export class ReimageError extends Error {
 /** Returns `thrown` as a ReimageError; anything else becomes code `bug` with the original as its cause. */
 export function asReimageError(thrown: unknown): ReimageError {
   if (thrown instanceof ReimageError) return thrown;
+  // Something failed, and then its cleaning up too: the first failure is the reason.
+  if (thrown instanceof SuppressedError) return asReimageError(thrown.suppressed);
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new ReimageError("bug", message, {
     cause: thrown,

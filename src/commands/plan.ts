@@ -8,6 +8,7 @@ import { identityOf } from "../disk/inventory.ts";
 import type { Reporter } from "../report/events.ts";
 import { formatBytes } from "../report/format.ts";
 import { type Judgement, judge } from "../stages/judge.ts";
+import { recordBytes } from "../system/memory.ts";
 import { type Command, exitStatus } from "./command.ts";
 import { parseRunOptions, sharedUsage } from "./run-options.ts";
 
@@ -75,7 +76,7 @@ function describePlan(config: Config, judged: Judgement) {
     retained:
       retained === null ? null : { count: retained.count, sizeBytes: retained.totalBytes, missing: retained.missing },
     memory: {
-      neededBytes: memory.need.imageBytes + memory.need.retainedBytes + memory.need.workingSetBytes,
+      neededBytes: memory.need.imageBytes + memory.need.retainedBytes + recordBytes + memory.need.workingSetBytes,
       availableBytes: memory.facts.availableBytes,
     },
   };

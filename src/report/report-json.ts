@@ -112,6 +112,11 @@ function secondsBetween(start: Event | undefined, end: Event | undefined): numbe
   return Math.max(0, Date.parse(end.time) - Date.parse(start.time)) / 1000; // the clock may have been set meanwhile
 }
 
+/** The text of report.json. */
+export function formatReport(report: RunReport): string {
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
+
 /**
  * Writes report.json so that it is there whole or not at all, whatever happens: a temporary file beside it, synced,
  * renamed, and the directory synced.
@@ -119,7 +124,7 @@ function secondsBetween(start: Event | undefined, end: Event | undefined): numbe
  */
 export function writeReport(path: string, report: RunReport): void {
   const temporary = `${path}.new`;
-  writeFileSync(temporary, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600, flush: true });
+  writeFileSync(temporary, formatReport(report), { mode: 0o600, flush: true });
   renameSync(temporary, path);
   const directory = openSync(dirname(path), "r");
   try {

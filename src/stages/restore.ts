@@ -1,4 +1,5 @@
 /** Stage restore: the retained files into the new OS, then the commit that makes the disk boot. */
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Config } from "../config/schema.ts";
@@ -16,9 +17,10 @@ import {
   verifyPartitions,
 } from "../disk/kernel-partitions.ts";
 import { mountReadWrite } from "../disk/mounts.ts";
+import { asReimageError, ReimageError } from "../errors.ts";
 import { clearFirstSector, commitHead } from "../image/commit.ts";
 import { createProgress } from "../report/progress.ts";
-import { writeReport } from "../report/report-json.ts";
+import { formatReport } from "../report/report-json.ts";
 import { verifyArchive } from "../retention/archive.ts";
 import { type RestoreSummary, restoreRetained } from "../retention/restore.ts";
 import { openRootedDirectory, type RootedDirectory } from "../retention/rooted.ts";
@@ -41,7 +43,7 @@ export async function restore(
   written: Written,
   context: StageContext,
 ): Promise<Restored> {
-  const head = readFileSync(written.headPath);
+  const head = readHead(written);
   const target = assertSameDisk(saved.target, await readDisks());
   const { path } = target;
   // A run that was killed during its commit may have left a disk that boots; not before the files are back.
@@ -62,6 +64,15 @@ export async function restore(
   await rereadPartitions(path);
   await verifyPartitions(path, saved.table);
   return { retained };
+}
+
+/** The first MiB, as it was held back: it is written from here, and from here alone. */
+function readHead(written: Written): Buffer {
+  const head = readFileSync(written.headPath);
+  if (createHash("sha256").update(head).digest("hex") === written.headSha256) return head;
+  throw new ReimageError("state", `${written.headPath} does not hold the first MiB of the image any more`, {
+    hint: "the memory of this machine is faulty or was changed: test it, and install this machine anew from outside",
+  });
 }
 
 async function withTarget<T>(path: string, use: (device: Awaited<ReturnType<typeof openBlockDevice>>) => Promise<T>) {
@@ -115,15 +126,25 @@ async function describeRun(
   root: string,
   rootDevice: string,
 ): Promise<void> {
-  await using newRoot = await openRootedDirectory(root);
-  const bootInfo = await describeNewOs(newRoot, saved, rootDevice);
-  await newRoot.writeFile(bootInfoPath, formatBootInfo(bootInfo));
-  if (config.log === null) return;
-  writeReport(
-    reportPath(context.workDir),
-    reportFor(context.workDir, { outcome: "success" }, saved, written, retained),
-  );
-  await copyRecord(newRoot, config.log, context.workDir);
+  let path = bootInfoPath;
+  try {
+    await using newRoot = await openRootedDirectory(root);
+    const bootInfo = await describeNewOs(newRoot, saved, rootDevice);
+    await newRoot.writeFile(path, formatBootInfo(bootInfo));
+    if (config.log === null) return;
+    // It says success, and stands in the new OS alone: nobody can read it there unless the commit succeeds.
+    path = join(config.log, basename(reportPath(context.workDir)));
+    const report = reportFor(context.workDir, { outcome: "success" }, saved, written, retained);
+    await newRoot.writeFile(path, formatReport(report), 0o600);
+    path = config.log;
+    await copyRecord(newRoot, path, context.workDir);
+  } catch (cause) {
+    if (cause instanceof ReimageError) throw cause;
+    throw new ReimageError("restore", `cannot write ${path} in the new OS: ${asReimageError(cause).message}`, {
+      cause,
+      hint: "the image and the retained files are still in memory: make room in the new OS, and start again",
+    });
+  }
 }
 
 /** The device of a partition of the target, by its number in the image's table or by what it holds; on the target only. */
@@ -133,13 +154,10 @@ async function newDevice(spec: string, saved: Saved): Promise<string> {
   return (await findFileSystem(spec, { disks: [target], code: "new-os" })).device;
 }
 
-/**
- * Copies the record of the run into the new OS. It says success: nobody can read it there unless the commit, which is all
- * that is left to do, has succeeded.
- */
+/** Copies the record of the run into the new OS, as far as it has come. */
 async function copyRecord(newRoot: RootedDirectory, directory: string, workDir: string): Promise<void> {
   await newRoot.ensureDirectory(directory);
-  for (const source of [logPath, eventsPath, reportPath, savedPermissionsPath]) {
+  for (const source of [logPath, eventsPath, savedPermissionsPath]) {
     const from = source(workDir);
     if (existsSync(from)) await newRoot.copyIn(join(directory, basename(from)), from, 0o600);
   }

@@ -13,7 +13,7 @@ import { protectOthers } from "./protect.ts";
 import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import { type Restored, restore } from "./restore.ts";
 import { type Saved, save } from "./save.ts";
-import { forgetRun, type RunState, readState, writeState } from "./state.ts";
+import { forgetRun, type RunState, readLeftTarget, readState, writeState } from "./state.ts";
 import { write } from "./write.ts";
 
 /** How a run ended. */
@@ -45,8 +45,10 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
 
   function keep(change: Partial<RunState>): void {
     if (state === null) return;
-    state = { ...state, ...change };
-    writeState(workDir, state);
+    const next = { ...state, ...change };
+    if (change.target === "complete") state = next; // that is so, whether it can be recorded or not
+    writeState(workDir, next);
+    state = next;
   }
   const context: StageContext = {
     workDir,
@@ -92,7 +94,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
   }
 
   async function fail(error: ReimageError): Promise<Outcome> {
-    const target = state?.target ?? "untouched";
+    const target = state?.target ?? readLeftTarget(workDir);
     await unmountBelow(join(workDir, "mnt")).catch(() => {}); // the failure itself says more
     reporter.emit({
       type: "run-failed",
@@ -103,8 +105,13 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       hint: error.hint ?? null,
     });
     const ending = { outcome: "failed", stage, target, error } as const;
-    writeReport(reportPath(workDir), reportFor(workDir, ending, state?.saved ?? null, state?.written ?? null, null));
-    if (target === "untouched" && error.code !== "state") forgetRun(workDir);
+    if (target === "untouched") forgetRun(workDir); // first, for it may be what leaves no room for the report
+    try {
+      writeReport(reportPath(workDir), reportFor(workDir, ending, state?.saved ?? null, state?.written ?? null, null));
+    } catch (cause) {
+      const message = `${reportPath(workDir)} cannot be written: ${describeError(cause)}`;
+      reporter.emit({ type: "warning", stage, message });
+    }
     return { kind: "failed", stage, target, error };
   }
 }

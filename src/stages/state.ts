@@ -44,20 +44,48 @@ function readLeft(workDir: string): RunState | null {
     return JSON.parse(readFileSync(statePath(workDir), "utf8")) as RunState;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new ReimageError("state", `${statePath(workDir)} cannot be read`, { cause: error });
+    throw new ReimageError("state", `${statePath(workDir)} cannot be read`, {
+      cause: error,
+      hint: `whether the disk was written is not known; give up what was saved for good by removing ${workDir}`,
+    });
   }
 }
 
 /** Replaces the state, whole or not at all. */
 export function writeState(workDir: string, state: RunState): void {
-  const temporary = `${statePath(workDir)}.new`;
-  writeFileSync(temporary, JSON.stringify(state), { mode: 0o600 });
-  renameSync(temporary, statePath(workDir));
+  keepFile(statePath(workDir), JSON.stringify(state));
+}
+
+/** Replaces a file of the work directory, whole or not at all. @throws ReimageError `memory` where there is no room. */
+export function keepFile(path: string, data: string | Buffer): void {
+  const temporary = `${path}.new`;
+  try {
+    writeFileSync(temporary, data, { mode: 0o600 });
+    renameSync(temporary, path);
+  } catch (cause) {
+    throw new ReimageError("memory", `${path} cannot be written`, {
+      cause,
+      hint: "something else has filled the work directory; make room, and start again",
+    });
+  }
+}
+
+/**
+ * What has become of the target in the run that an earlier process left behind. Where that cannot be told it counts as
+ * `partial`, which is the one to be careful with.
+ */
+export function readLeftTarget(workDir: string): TargetState {
+  try {
+    return readLeft(workDir)?.target ?? "untouched";
+  } catch {
+    return "partial";
+  }
 }
 
 /** Forgets a run that ended, or that has touched nothing: the image and the retained files are secrets, and take memory. */
 export function forgetRun(workDir: string): void {
-  for (const name of ["state.json", "image", "retained.tar", "retained.tar.ndjson", "first-mib"]) {
+  for (const name of ["state.json", "image", "retained.tar", "retained.tar.ndjson", "first-mib", "outline"]) {
     rmSync(join(workDir, name), { force: true });
+    rmSync(join(workDir, `${name}.new`), { force: true });
   }
 }

@@ -1,5 +1,6 @@
 /** Stage write: the guard, then the image onto the target but for its first MiB, then the readback. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openBlockDevice } from "../disk/block-device.ts";
 import { findFileSystem } from "../disk/find-filesystem.ts";
@@ -15,10 +16,12 @@ import { createProgress } from "../report/progress.ts";
 import { type StageContext, step } from "./context.ts";
 import { mountSource, pathIn } from "./judge.ts";
 import type { Saved } from "./save.ts";
+import { keepFile } from "./state.ts";
 
 /** The image is on the target, proven, but for its first MiB, which is in `headPath`. */
 export interface Written {
   readonly headPath: string;
+  readonly headSha256: string;
   /** sha256 of the whole image: what was read back, and the first MiB from memory. */
   readonly readbackSha256: string;
 }
@@ -47,12 +50,12 @@ export async function write(saved: Saved, context: StageContext): Promise<Writte
   writing.done();
 
   const headPath = join(context.workDir, "first-mib");
-  writeFileSync(headPath, body.head, { mode: 0o600 });
+  keepFile(headPath, body.head);
   const reading = createProgress(context.reporter, "write", "reading it back", image.sizeBytes);
   const readbackSha256 = await readBack(judged, body, device, (bytes) => reading.advance(bytes));
   reading.done();
   step(context, "write", `the disk holds the image: sha256 ${readbackSha256}`);
-  return { headPath, readbackSha256 };
+  return { headPath, headSha256: createHash("sha256").update(body.head).digest("hex"), readbackSha256 };
 }
 
 /** The target is still the disk that was judged, and nobody uses it. */

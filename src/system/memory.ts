@@ -30,6 +30,9 @@ export async function readMemory(workDir: string): Promise<MemoryFacts> {
   };
 }
 
+/** What the record of a run takes: its events and log over hours, its state and report, and the first MiB of the disk. */
+export const recordBytes = 16 << 20;
+
 /** What a run needs. */
 export interface MemoryNeed {
   /** The compressed image, where it has to be copied; else 0. */
@@ -43,9 +46,9 @@ const mebibytes = (bytes: number) => `${Math.ceil(bytes / (1 << 20))} MiB`;
 
 /** @throws ReimageError `memory`, with the numbers, where the need is not met. */
 export function requireMemory(need: MemoryNeed, facts: MemoryFacts, workDir: string): void {
-  const keptBytes = need.imageBytes + need.retainedBytes;
+  const keptBytes = need.imageBytes + need.retainedBytes + recordBytes;
   const neededBytes = need.workingSetBytes + (facts.workDirIsMemory ? keptBytes : 0);
-  const parts = `image ${mebibytes(need.imageBytes)}, retained files ${mebibytes(need.retainedBytes)}, work ${mebibytes(need.workingSetBytes)}`;
+  const parts = `image ${mebibytes(need.imageBytes)}, retained files ${mebibytes(need.retainedBytes)}, record ${mebibytes(recordBytes)}, work ${mebibytes(need.workingSetBytes)}`;
   if (facts.availableBytes < neededBytes) {
     throw new ReimageError(
       "memory",
@@ -59,7 +62,9 @@ export function requireMemory(need: MemoryNeed, facts: MemoryFacts, workDir: str
     throw new ReimageError(
       "memory",
       `not enough room in ${workDir}: ${mebibytes(keptBytes)} needed (${parts}), ${mebibytes(facts.workDirFreeBytes)} free`,
-      { hint: "give the work directory more room, or retain less" },
+      {
+        hint: "give the work directory more room, retain less, or put the image on another disk, where it is not copied",
+      },
     );
   }
 }
