@@ -14,10 +14,8 @@ describe("which consoles", () => {
   });
 
   test("only a virtual terminal has a cursor", () => {
-    expect(["tty0", "tty12", "ttyS0", "hvc0", "ttyUSB0", "ttyAMA0"].map(kindOfConsole)).toEqual([
-      ...["terminal", "terminal"],
-      ...["line", "line", "line", "line"],
-    ]);
+    const names = ["tty0", "tty12", "ttyS0", "hvc0", "ttyUSB0", "ttyAMA0"];
+    expect(names.filter((name) => kindOfConsole(name) === "terminal")).toEqual(["tty0", "tty12"]);
   });
 });
 
