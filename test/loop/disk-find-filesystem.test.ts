@@ -19,26 +19,22 @@ const MIB = 1024 * 1024;
 
 /** Three partitions: ext4 "my root", xfs "data", swap; PARTLABELs with awkward characters. */
 async function oldDisk() {
-  const disk = await createLoopDevice(700 * MIB);
+  await using stack = new AsyncDisposableStack();
+  const { path, backingFile } = stack.use(await createLoopDevice(700 * MIB));
   const parts = ["-n1:0:+64M", "-c1:Wurzel ü", "-n2:0:+400M", "-c2:data", "-n3:0:+64M"];
-  await runTestCommand(["sgdisk", ...parts, disk.path]);
-  await using file = await open(disk.path, "r");
+  await runTestCommand(["sgdisk", ...parts, path]);
+  await using file = await open(path, "r");
   const head = Buffer.alloc(MIB);
   await file.read(head, 0, MIB, 0);
   const parsed = parsePartitionTable((offset, length) => head.subarray(offset, offset + length), 512);
   if (parsed.kind !== "table") throw new Error(JSON.stringify(parsed));
-  await addPartitions(disk.path, parsed.table);
-  await makeFileSystem(partitionPath(disk.path, 1), "ext4", { label: "my root" });
-  await makeFileSystem(partitionPath(disk.path, 2), "xfs", { label: "data" });
-  await makeFileSystem(partitionPath(disk.path, 3), "swap");
-  return {
-    ...disk,
-    table: parsed.table,
-    async [Symbol.asyncDispose]() {
-      await forgetPartitions(disk.path);
-      await disk[Symbol.asyncDispose]();
-    },
-  };
+  stack.defer(() => forgetPartitions(path));
+  await addPartitions(path, parsed.table);
+  await makeFileSystem(partitionPath(path, 1), "ext4", { label: "my root" });
+  await makeFileSystem(partitionPath(path, 2), "xfs", { label: "data" });
+  await makeFileSystem(partitionPath(path, 3), "swap");
+  const kept = stack.move();
+  return { path, backingFile, table: parsed.table, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 async function diskAt(path: string): Promise<Disk> {

@@ -38,16 +38,13 @@ async function known(path: string) {
 
 /** Forgets the partitions before the loop device goes, or they would stay behind with it. */
 async function kioskDisk(sector: number) {
-  const disk = await createLoopDevice(256 * MIB, { sectorSizeBytes: sector });
-  await runTestCommand(["sfdisk", "--no-reread", disk.path], kiosk(sector));
-  return {
-    path: disk.path,
-    table: await readTable(disk.path, sector),
-    async [Symbol.asyncDispose]() {
-      await forgetPartitions(disk.path);
-      await disk[Symbol.asyncDispose]();
-    },
-  };
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(await createLoopDevice(256 * MIB, { sectorSizeBytes: sector }));
+  await runTestCommand(["sfdisk", "--no-reread", path], kiosk(sector));
+  const table = await readTable(path, sector);
+  stack.defer(() => forgetPartitions(path));
+  const kept = stack.move();
+  return { path, table, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 for (const sector of [512, 4096]) {

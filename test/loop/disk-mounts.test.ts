@@ -24,8 +24,8 @@ async function sha256(path: string): Promise<string> {
 
 /** A loop device over a copy of a file system that was taken while it was mounted: what a power cut leaves. */
 async function dirtyDevice(type: "ext4" | "xfs" | "btrfs", dirty: (dir: string) => Promise<void>) {
-  const copies = await temporaryDirectory();
-  const copy = join(copies.dir, "dirty");
+  await using stack = new AsyncDisposableStack();
+  const file = join(stack.use(await temporaryDirectory()).dir, "dirty");
   {
     await using loop = await createLoopDevice(320 * MIB);
     await makeFileSystem(loop.path, type);
@@ -33,17 +33,14 @@ async function dirtyDevice(type: "ext4" | "xfs" | "btrfs", dirty: (dir: string) 
     await writeFile(join(mounted.dir, "settled"), "settled");
     await emptyJournal(mounted.dir);
     await dirty(mounted.dir);
-    await copyFile(loop.backingFile, copy);
+    await copyFile(loop.backingFile, file);
   }
-  const path = await attachLoopDevice(copy);
-  return {
-    path,
-    file: copy,
-    async [Symbol.asyncDispose]() {
-      await runTestCommand(["losetup", "--detach", path]);
-      await copies[Symbol.asyncDispose]();
-    },
-  };
+  const path = await attachLoopDevice(file);
+  stack.defer(async () => {
+    await runTestCommand(["losetup", "--detach", path]);
+  });
+  const kept = stack.move();
+  return { path, file, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 /** Moves everything from the journal or log into the file system. */
