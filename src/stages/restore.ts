@@ -1,32 +1,26 @@
 /** Stage restore: the retained files into the new OS, then the commit that makes the disk boot. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { openBlockDevice } from "../disk/block-device.ts";
 import { bootInfoPath, formatBootInfo } from "../disk/boot-info.ts";
-import { findFileSystem } from "../disk/find-filesystem.ts";
 import { relocateGpt } from "../disk/gpt-relocate.ts";
 import { assertSameDisk } from "../disk/guard.ts";
 import { readDisks } from "../disk/inventory.ts";
-import {
-  addPartitions,
-  forgetPartitions,
-  partitionPath,
-  rereadPartitions,
-  verifyPartitions,
-} from "../disk/kernel-partitions.ts";
-import { mountReadWrite } from "../disk/mounts.ts";
+import { addPartitions, forgetPartitions, rereadPartitions, verifyPartitions } from "../disk/kernel-partitions.ts";
+import { mountReadOnly, mountReadWrite } from "../disk/mounts.ts";
 import { asReimageError, ReimageError } from "../errors.ts";
 import { clearFirstSector, commitHead } from "../image/commit.ts";
 import { createProgress } from "../report/progress.ts";
 import { formatReport } from "../report/report-json.ts";
-import { verifyArchive } from "../retention/archive.ts";
+import { type RetainedArchive, verifyArchive } from "../retention/archive.ts";
 import { type RestoreSummary, restoreRetained } from "../retention/restore.ts";
 import { openRootedDirectory, type RootedDirectory } from "../retention/rooted.ts";
+import { verifyRestored } from "../retention/verify-restored.ts";
 import { describeNewOs } from "./boot-info.ts";
 import { type StageContext, step, warn } from "./context.ts";
-import { mountPointBelow } from "./mount-point.ts";
+import { mountNewOs } from "./new-os.ts";
 import { eventsPath, logPath, reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import type { Saved } from "./save.ts";
 import type { Written } from "./write.ts";
@@ -80,39 +74,38 @@ async function withTarget<T>(path: string, use: (device: Awaited<ReturnType<type
   return await use(device);
 }
 
-/** Mounts the new OS, puts everything into it that makes it this machine, and unmounts it. */
+/**
+ * Puts everything into the new OS that makes it this machine, and unmounts it. Then mounts it again, so that the files
+ * come from the disk and not from the page cache, and compares them.
+ */
 async function personalise(
   config: Config,
   saved: Saved,
   written: Written,
   context: StageContext,
 ): Promise<RestoreSummary | null> {
-  const root = join(context.workDir, "mnt", "new");
-  mkdirSync(root, { recursive: true });
-  await using mounted = new AsyncDisposableStack();
-  const rootDevice = await newDevice(config.new.root, saved);
-  mounted.use(await mountReadWrite(rootDevice, root));
-  for (const [mountPoint, spec] of Object.entries(config.new.mounts).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const directory = await mountPointBelow(root, mountPoint, "new");
-    mounted.use(await mountReadWrite(await newDevice(spec, saved), directory));
-  }
-
+  const { archive } = saved;
+  if (archive !== null) await verifyArchive(archive);
   let retained: RestoreSummary | null = null;
-  if (saved.archive !== null) {
-    const progress = createProgress(
-      context.reporter,
-      "restore",
-      "restoring the retained files",
-      saved.archive.contentBytes,
-    );
-    await verifyArchive(saved.archive);
-    retained = await restoreRetained(saved.archive, root, { onProgress: (bytes) => progress.advance(bytes) });
-    progress.done();
-    for (const { path, reason } of retained.failures) warn(context, "restore", `${path}: ${reason}`);
-    step(context, "restore", `${retained.count} files and directories are back`);
+  {
+    await using newOs = await mountNewOs(config, saved, context.workDir, mountReadWrite);
+    if (archive !== null) retained = await restoreFiles(archive, newOs.root, context);
+    await describeRun(config, saved, written, retained, context, newOs.root, newOs.rootDevice);
+  } // an unmount that fails means data that did not reach the disk, and throws
+  if (archive !== null) {
+    await using newOs = await mountNewOs(config, saved, context.workDir, mountReadOnly);
+    await verifyRestored(archive, newOs.root);
+    step(context, "restore", "they were read back and are what was saved");
   }
-  await describeRun(config, saved, written, retained, context, root, rootDevice);
-  await mounted.disposeAsync(); // explicitly: an unmount that fails means data that did not reach the disk
+  return retained;
+}
+
+async function restoreFiles(archive: RetainedArchive, root: string, context: StageContext): Promise<RestoreSummary> {
+  const progress = createProgress(context.reporter, "restore", "restoring the retained files", archive.contentBytes);
+  const retained = await restoreRetained(archive, root, { onProgress: (bytes) => progress.advance(bytes) });
+  progress.done();
+  for (const { path, reason } of retained.failures) warn(context, "restore", `${path}: ${reason}`);
+  step(context, "restore", `${retained.count} files and directories are back`);
   return retained;
 }
 
@@ -145,13 +138,6 @@ async function describeRun(
       hint: "the image and the retained files are still in memory: make room in the new OS, and start again",
     });
   }
-}
-
-/** The device of a partition of the target, by its number in the image's table or by what it holds; on the target only. */
-async function newDevice(spec: string, saved: Saved): Promise<string> {
-  const target = assertSameDisk(saved.target, await readDisks());
-  if (/^\d+$/.test(spec)) return partitionPath(target.path, Number(spec));
-  return (await findFileSystem(spec, { disks: [target], code: "new-os" })).device;
 }
 
 /** Copies the record of the run into the new OS, as far as it has come. */
