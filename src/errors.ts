@@ -12,6 +12,7 @@ export type ErrorCode =
   | "target-busy" // the target is mounted or held
   | "too-small" // the target is smaller than the image
   | "memory" // RAM does not suffice
+  | "ambiguous" // a name that must mean one file system means several
   | "old-os" // the old file systems cannot be found or read
   | "new-os" // the new file systems cannot be found or mounted
   | "retain" // reading a retained file, or keeping it in RAM
@@ -53,7 +54,7 @@ export function describeError(thrown: unknown): string {
   const parts: string[] = [];
   for (let e: unknown = thrown; e !== undefined && e !== null; e = e instanceof Error ? e.cause : undefined) {
     const text = e instanceof Error ? e.message : String(e);
-    if (!parts.includes(text)) parts.push(text);
+    if (!parts.some((part) => part.includes(text))) parts.push(text);
   }
   return parts.join(": ");
 }

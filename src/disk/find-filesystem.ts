@@ -34,7 +34,7 @@ export async function probeFileSystem(path: string, range?: ByteRange): Promise<
 /**
  * The one device that `spec` (LABEL= UUID= PARTLABEL= PARTUUID= or /dev/…) names, among the partitions of the disks, the
  * disks without partitions, and the dm and md devices on these disks alone.
- * @throws ReimageError with the caller's code for none or several, listing what there is.
+ * @throws ReimageError with the caller's code for none, `ambiguous` for several, listing what there is.
  */
 export async function findFileSystem(spec: string, within: FindOptions): Promise<FoundFileSystem> {
   const wanted = parseSpec(spec, within.code);
@@ -52,7 +52,7 @@ export async function findFileSystem(spec: string, within: FindOptions): Promise
     });
   }
   const devices = matching.map((candidate) => candidate.device).join(" and ");
-  throw new ReimageError(within.code, `${devices} are both ${spec}; there is:${list}`, {
+  throw new ReimageError("ambiguous", `${devices} are both ${spec}; there is:${list}`, {
     hint: "name it in another way (PARTUUID= tells partitions apart), or disconnect the disk that is not meant",
   });
 }

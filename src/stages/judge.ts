@@ -145,7 +145,8 @@ async function judgeTarget(
   const ours = join(context.workDir, "mnt");
   const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
   const foreign = mounts.filter((mount) => mount.mountPoint !== ours && !mount.mountPoint.startsWith(`${ours}/`));
-  checkUnused(target, foreign, parseSwaps(readFileSync("/proc/swaps", "utf8")));
+  const holders = target.holders.filter((holder) => !located.ownHolders.includes(holder));
+  checkUnused({ ...target, holders }, foreign, parseSwaps(readFileSync("/proc/swaps", "utf8")));
   step(
     context,
     "save",

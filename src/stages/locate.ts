@@ -15,6 +15,8 @@ export interface Located extends AsyncDisposable {
   readonly oldMounts: ReadonlyMap<string, FoundFileSystem>;
   /** The file system that holds the image; null where the image is a file of the running system. */
   readonly imageFileSystem: FoundFileSystem | null;
+  /** The logical volumes that were activated for this: they hold disks, and will be gone before anything is written. */
+  readonly ownHolders: readonly string[];
 }
 
 const pollMilliseconds = 250;
@@ -60,6 +62,7 @@ async function locateNow(config: Config, source: ImageSource, groups: ActiveVolu
     oldRoot,
     oldMounts,
     imageFileSystem,
+    ownHolders: groups?.holders ?? [],
     [Symbol.asyncDispose]: async () => groups?.[Symbol.asyncDispose](),
   };
 }

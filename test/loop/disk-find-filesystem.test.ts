@@ -82,7 +82,7 @@ test("what is not there, or is there twice, is refused with a list of what there
   try {
     const both = [...disks, await diskAt(twin)];
     await expect(findFileSystem("LABEL=data", { disks: both, code: "old-os" })).rejects.toMatchObject({
-      code: "old-os",
+      code: "ambiguous",
       message: expect.stringContaining(`${partitionPath(loop.path, 2)} and ${twin} are both LABEL=data`),
     });
     // Only the disks that are given count: the new OS is looked for on the target alone.
