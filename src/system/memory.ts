@@ -42,7 +42,9 @@ export interface MemoryNeed {
   readonly workingSetBytes: number;
 }
 
+// Rounded apart: what is short by a byte is not shown as equal.
 const mebibytes = (bytes: number) => `${Math.ceil(bytes / (1 << 20))} MiB`;
+const wholeMebibytes = (bytes: number) => `${Math.floor(bytes / (1 << 20))} MiB`;
 
 /** @throws ReimageError `memory`, with the numbers, where the need is not met. */
 export function requireMemory(need: MemoryNeed, facts: MemoryFacts, workDir: string): void {
@@ -52,7 +54,7 @@ export function requireMemory(need: MemoryNeed, facts: MemoryFacts, workDir: str
   if (facts.availableBytes < neededBytes) {
     throw new ReimageError(
       "memory",
-      `not enough memory: ${mebibytes(neededBytes)} needed (${parts}), ${mebibytes(facts.availableBytes)} available`,
+      `not enough memory: ${mebibytes(neededBytes)} needed (${parts}), ${wholeMebibytes(facts.availableBytes)} available`,
       {
         hint: "retain less, make a smaller image, or put the image on another disk or USB stick, where it is not copied",
       },
@@ -61,7 +63,7 @@ export function requireMemory(need: MemoryNeed, facts: MemoryFacts, workDir: str
   if (facts.workDirFreeBytes < keptBytes) {
     throw new ReimageError(
       "memory",
-      `not enough room in ${workDir}: ${mebibytes(keptBytes)} needed (${parts}), ${mebibytes(facts.workDirFreeBytes)} free`,
+      `not enough room in ${workDir}: ${mebibytes(keptBytes)} needed (${parts}), ${wholeMebibytes(facts.workDirFreeBytes)} free`,
       {
         hint: "give the work directory more room, retain less, or put the image on another disk, where it is not copied",
       },

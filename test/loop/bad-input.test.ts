@@ -1,0 +1,363 @@
+/** Configurations, retention lists, disks and machines that a run must refuse, with the old disk as it was. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { recordBytes } from "../../src/system/memory.ts";
+import { readReport, runCli } from "../support/cli.ts";
+import {
+  attachLoopDevice,
+  mountDevice,
+  runTestCommand,
+  type TemporaryDirectory,
+  temporaryDirectory,
+} from "../support/loop-device.ts";
+import { addTestPartitions, put } from "../support/make-disk.ts";
+import { type Kiosk, openKiosk } from "../support/open-kiosk.ts";
+import { expectRefused, type Refusal, runAfresh, settings } from "../support/refusals.ts";
+import {
+  copySparse,
+  type Layout,
+  makeNewImage,
+  makeOldDisk,
+  retentionList,
+  tinyDiskSizes,
+  tinyImageSizes,
+} from "../support/small-kiosk.ts";
+
+const stack = new AsyncDisposableStack();
+let base: TemporaryDirectory;
+let kiosk: Kiosk;
+let untouched: string;
+const at = (name: string) => join(base.dir, name);
+const labelsOf = (layout: Layout) => `i${layout.slice(0, 1)}${process.pid}`;
+
+beforeAll(async () => {
+  base = stack.use(await temporaryDirectory());
+  writeFileSync(at("list"), retentionList);
+  for (const layout of ["mbr", "gpt"] as const) {
+    await makeNewImage(at(`${layout}.img`), layout, { sizes: tinyImageSizes, programMiB: 2 });
+    execFileSync("lbzip2", ["--keep", at(`${layout}.img`)]);
+    const images = { "os.img.bz2": at(`${layout}.img.bz2`) };
+    await makeOldDisk(at(`${layout}-old.img`), layout, images, { labels: labelsOf(layout), sizes: tinyDiskSizes });
+  }
+  kiosk = stack.use(await openFresh("mbr"));
+  untouched = await kiosk.sha256();
+}, 120_000);
+
+afterAll(() => stack.disposeAsync());
+
+function openFresh(layout: Layout): Promise<Kiosk> {
+  return openKiosk({ layout, oldDisk: at(`${layout}-old.img`), list: at("list"), labels: labelsOf(layout) });
+}
+
+async function expectRefusedUntouched(set: Record<string, string>, refusal: Refusal, of = kiosk, before = untouched) {
+  expectRefused(of, await runAfresh(of, set), refusal);
+  expect(await of.sha256()).toBe(before);
+}
+
+describe("wrong usage and configuration: exit status 2, and no run begins", () => {
+  const cases: [string, string[], RegExp][] = [
+    ["run without --yes", ["run"], /needs --yes[\s\S]*`reimage plan`/],
+    ["an unknown option", ["run", "--yes", "--force"], /--force/],
+    ["a word that is no option", ["run", "--yes", "now"], /now/],
+    ["--set without a value", ["run", "--yes", "--set", "log"], /--set log: expected key=value/],
+    [
+      "an unknown key",
+      ["run", "--yes", "--set", "target.dsk=old-root"],
+      /unknown key target\.dsk; did you mean target\.disk\?/,
+    ],
+    [
+      "a key of no value",
+      ["run", "--yes", "--set", "onFailure=explode"],
+      /onFailure: expected one of shell, reboot, poweroff/,
+    ],
+    [
+      "a configuration that is not there",
+      ["run", "--yes", "--config", "/nowhere.yaml"],
+      /\/nowhere\.yaml is not there/,
+    ],
+    ["an unknown command", ["runn", "--yes"], /runn is no command/],
+  ];
+  test.each(cases)("%s", async (_what, words, says) => {
+    rmSync(kiosk.workDir, { recursive: true, force: true });
+    await mkdir(kiosk.workDir);
+    const [command = "", ...rest] = words;
+    const result = await runCli([command, ...kiosk.arguments, ...rest]);
+    expect(result).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(result.stderr).toStartWith("reimage: ");
+    expect(result.stderr).toContain("what to do: ");
+    expect(result.stderr).toMatch(says);
+    expect(readdirSync(kiosk.workDir)).toEqual([]);
+    expect(await kiosk.sha256()).toBe(untouched);
+  });
+
+  test("an unknown key in the file is named with its line", async () => {
+    writeFileSync(at("typo.yaml"), "image:\n  source: /os.img\ntarget:\n  disc: old-root\n");
+    const result = await runCli(["run", "--yes", "--config", at("typo.yaml"), "--work", kiosk.workDir]);
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).toMatch(/line 4: unknown key target\.disc; did you mean target\.disk\?/);
+  });
+});
+
+describe("the retention list", () => {
+  test.each<[string, string, Refusal]>([
+    [
+      "a line that is no absolute path",
+      "/etc/hostname\netc/machine-id\n",
+      { code: "retention-list", says: /list:2: "etc\/machine-id" cannot be used/ },
+    ],
+    [
+      "a required file that is not there",
+      "@required /etc/hostid\n",
+      { code: "required-file", says: /requires: \/etc\/hostid/ },
+    ],
+    ["an unknown directive", "@require /etc/hostid\n", { code: "retention-list", says: /@require is not known/ }],
+    [
+      "the whole old OS",
+      "/\n",
+      { code: "retention-list", says: /list:1: "\/" cannot be used: it is the root directory/ },
+    ],
+  ])("%s", async (_what, list, refusal) => {
+    writeFileSync(at("bad-list"), list);
+    await expectRefusedUntouched({ "retention.list": at("bad-list") }, refusal);
+  });
+  test("one that is not there", async () => {
+    await expectRefusedUntouched(
+      { "retention.list": at("no-list") },
+      { code: "retention-list", says: /no-list cannot be read: .*no such file/i },
+    );
+  });
+});
+
+describe("the target", () => {
+  test.each<[string, Record<string, string>, Refusal]>([
+    [
+      "an old root that is not there",
+      { "old.root": "LABEL=nowhere-at-all" },
+      { code: "old-os", says: /nothing is LABEL=nowhere-at-all; there is:/ },
+    ],
+    [
+      "an old file system that is not there",
+      { "old.mounts": "{ /kiosk: LABEL=nowhere }" },
+      { code: "old-os", says: /nothing is LABEL=nowhere/ },
+    ],
+    [
+      "a mount point that the old root lacks",
+      { "old.mounts": `{ /media/disk: LABEL=${labelsOf("mbr")}boot }` },
+      { code: "old-os", says: /the old root has no directory \/media\/disk to mount at/ },
+    ],
+    [
+      "no disk that matches",
+      { "target.disk": "serial=none-such" },
+      { code: "target", says: /no disk matches serial=none-such; the disks of this machine are:/ },
+    ],
+    ["not the disk of this boot", { "target.disk": "" }, { code: "target", says: /the old OS has no boot info/ }],
+  ])("%s", async (_what, set, refusal) => {
+    await expectRefusedUntouched(set, refusal);
+  });
+
+  test("two disks that match", async () => {
+    await using twin = await openFresh("mbr");
+    const twins = new RegExp(`${kiosk.loop}p2 and ${twin.loop}p2 are both|${twin.loop}p2 and ${kiosk.loop}p2 are both`);
+    await expectRefusedUntouched({}, { code: "ambiguous", says: twins });
+    const byDevice = { "old.root": kiosk.partition(2), "old.mounts./kiosk": kiosk.partition(6) };
+    const source = { "image.source": at("mbr.img.bz2") };
+    const size = { "target.disk": `size=${tinyDiskSizes.diskMiB << 20}` };
+    const both = new RegExp(`(${kiosk.loop}|${twin.loop}) .*both match size=`);
+    await expectRefusedUntouched({ ...byDevice, ...source, ...size }, { code: "target", says: both });
+    expect(await twin.sha256()).toBe(untouched);
+  }, 30_000);
+
+  test("a file system of it is mounted", async () => {
+    await using mounted = await mountDevice(kiosk.partition(1), undefined, ["ro"]);
+    const says = `${kiosk.partition(1)} is mounted on ${mounted.dir}`;
+    await expectRefusedUntouched({}, { code: "target-busy", says });
+  });
+
+  test("its old root is mounted for writing", async () => {
+    await using fresh = await openFresh("mbr");
+    await using mounted = await mountDevice(fresh.partition(2));
+    const of = { "old.root": fresh.partition(2), "old.mounts": `{ /kiosk: ${fresh.partition(6)} }` };
+    const before = await fresh.sha256();
+    const says = `${fresh.partition(2)} is mounted writable on ${mounted.dir}`;
+    await expectRefusedUntouched({ ...of, "image.source": at("mbr.img.bz2") }, { code: "old-os", says }, fresh, before);
+  });
+
+  test("its swap space is in use", async () => {
+    await using fresh = await openFresh("gpt");
+    await runTestCommand(["mkswap", "--quiet", fresh.partition(1)]);
+    await runTestCommand(["swapon", fresh.partition(1)]);
+    await using _off = {
+      [Symbol.asyncDispose]: async () => void (await runTestCommand(["swapoff", fresh.partition(1)])),
+    };
+    const says = `${fresh.partition(1)} is swap space in use`;
+    await expectRefusedUntouched({}, { code: "target-busy", says }, fresh, await fresh.sha256());
+  });
+
+  test("a device is made of it", async () => {
+    const holder = await attachLoopDevice(kiosk.partition(1));
+    await using _detach = {
+      [Symbol.asyncDispose]: async () => void (await runTestCommand(["losetup", "--detach", holder])),
+    };
+    await expectRefusedUntouched({}, { code: "target-busy", says: `${holder} is made of it` });
+  });
+
+  test("its sectors are not those that the image was made for", async () => {
+    await using directory = await temporaryDirectory();
+    const oldDisk = join(directory.dir, "old.img");
+    const labels = `i4${process.pid}`;
+    const images = { "os.img.bz2": at("gpt.img.bz2") };
+    await makeOldDisk(oldDisk, "gpt", images, { labels, sizes: tinyDiskSizes, sectorSizeBytes: 4096 });
+    await using large = await openKiosk({ layout: "gpt", oldDisk, list: at("list"), labels, sectorSizeBytes: 4096 });
+    const says = /made for sectors of 512 bytes, the target disk has sectors of 4096/;
+    await expectRefusedUntouched({}, { code: "partition-table", says }, large, await large.sha256());
+  }, 30_000);
+});
+
+describe("boot info", () => {
+  const unknown = {
+    image_id: "",
+    primary_disk: "",
+    os_partition: "",
+    initrd: "",
+    cmdline: "",
+    kernel: "",
+    bootloaderid: "",
+  };
+  const disk = {
+    path: "/dev/sda",
+    sizeBytes: 500107862016,
+    sectorSizeBytes: 512,
+    serial: null,
+    wwn: null,
+    model: null,
+  };
+  const cases: [string, string, Record<string, string>, RegExp][] = [
+    [
+      "of another disk",
+      JSON.stringify({ ...unknown, image_id: "a", disk }),
+      {},
+      /is not the disk that the old OS was written to/,
+    ],
+    ["that names nothing", JSON.stringify(unknown), { "target.disk": "" }, /names neither its image nor its disk/],
+    [
+      "of another device",
+      JSON.stringify({ ...unknown, primary_disk: "/dev/sdz" }),
+      { "target.disk": "" },
+      /was written to \/dev\/sdz/,
+    ],
+    ["that is no JSON", "{", {}, /boot-info\.json cannot be read: it is not JSON/],
+  ];
+  test.each(cases)("%s", async (_what, text, set, says) => {
+    await using fresh = await openWithBootInfo(text);
+    const own = { "old.root": fresh.partition(2), "old.mounts": `{ /kiosk: ${fresh.partition(6)} }` };
+    const before = await fresh.sha256();
+    await expectRefusedUntouched(
+      { ...own, "image.source": at("mbr.img.bz2"), ...set },
+      { code: "target", says },
+      fresh,
+      before,
+    );
+  });
+
+  test("that names its image is enough where nothing else names the disk", async () => {
+    await using fresh = await openWithBootInfo(JSON.stringify({ ...unknown, image_id: "the old image" }));
+    const own = { "old.root": fresh.partition(2), "old.mounts": `{ /kiosk: ${fresh.partition(6)} }` };
+    const set = settings({ ...own, "image.source": at("mbr.img.bz2"), "target.disk": "" });
+    expect(await runCli(["plan", ...fresh.arguments, ...set])).toMatchObject({ exitCode: 0, stderr: "" });
+  });
+
+  async function openWithBootInfo(text: string): Promise<Kiosk> {
+    const fresh = await openFresh("mbr");
+    await using root = await mountDevice(fresh.partition(2));
+    put(root.dir, "/etc/reimage/boot-info.json", text);
+    return fresh;
+  }
+});
+
+describe("memory", () => {
+  /** A run whose work directory is in a memory of `sizeBytes`. */
+  async function runWith(of: Kiosk, sizeBytes: number) {
+    await runTestCommand(["mount", "-t", "tmpfs", "-o", `size=${sizeBytes}`, "tmpfs", of.workDir]);
+    try {
+      const result = await runCli(["run", "--yes", ...of.arguments]);
+      return { result, report: readReport(of.workDir), files: readdirSync(of.workDir) };
+    } finally {
+      await runTestCommand(["umount", "--lazy", of.workDir]);
+    }
+  }
+
+  test("that is short by little is refused with the numbers; what is not refused ends well", async () => {
+    await using fresh = await openFresh("gpt");
+    const before = await fresh.sha256();
+    const plan = JSON.parse((await runCli(["plan", "--json", ...fresh.arguments])).stdout);
+    const keptBytes = Math.ceil((plan.image.compressedSizeBytes + plan.retained.sizeBytes + recordBytes) / 4096) * 4096;
+    const short = await runWith(fresh, keptBytes - 4096);
+    expect(short.report).toMatchObject({ outcome: "failed", target: "untouched", code: "memory" });
+    expect(String(short.report.reason)).toMatch(
+      /^not enough room in .*: 19 MiB needed \(image 3 MiB, retained files 1 MiB, record 16 MiB, work \d+ MiB\), 18 MiB free$/,
+    );
+    expect(short.result.exitCode).toBe(3);
+    expect(short.files.sort()).toEqual(["events.ndjson", "mnt", "reimage.log", "report.json"]);
+    expect(await fresh.sha256()).toBe(before);
+
+    const enough = await runWith(fresh, keptBytes + (64 << 10)); // the run's first events take room too
+    expect(enough.report).toMatchObject({ outcome: "success", target: "complete" });
+    expect(enough.result.exitCode).toBe(0);
+  }, 60_000);
+
+  test("that is full before the run begins", async () => {
+    await using directory = await temporaryDirectory();
+    await runTestCommand(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory.dir]);
+    try {
+      writeFileSync(join(directory.dir, "ballast"), Buffer.alloc(48 << 10));
+      const result = await runCli(["run", "--yes", ...kiosk.arguments, "--work", directory.dir]);
+      expect(result).toMatchObject({ exitCode: 3, stderr: "" });
+      expect(result.stdout).toMatch(/^reimage: failed .*not enough room in/m);
+      expect(await kiosk.sha256()).toBe(untouched);
+    } finally {
+      await runTestCommand(["umount", "--lazy", directory.dir]);
+    }
+  });
+});
+
+describe("an old file system that was not unmounted is read as it is, and nothing is replayed", () => {
+  test.each([
+    ["ext4", tinyDiskSizes, ["dumpe2fs", "-h"], /needs_recovery/],
+    ["xfs", { ...tinyDiskSizes, rootMiB: 320, diskMiB: 400 }, ["xfs_logprint", "-t"], /dirty/i],
+  ] as const)(
+    "%s",
+    async (rootType, sizes, look, isDirty) => {
+      await using directory = await temporaryDirectory();
+      const [clean, dirty] = [join(directory.dir, "clean.img"), join(directory.dir, "dirty.img")];
+      const labels = `d${rootType.slice(0, 1)}${process.pid}`;
+      await makeOldDisk(clean, "mbr", { "os.img.bz2": at("mbr.img.bz2") }, { labels, sizes, rootType });
+      {
+        const loop = await attachLoopDevice(clean, { partscan: true });
+        await using _detach = {
+          [Symbol.asyncDispose]: async () => void (await runTestCommand(["losetup", "--detach", loop])),
+        };
+        await addTestPartitions(loop);
+        await using root = await mountDevice(`${loop}p2`);
+        for (let i = 0; i < 50; i += 1) put(root.dir, `/var/spool/file${i}`, "written before the power was cut\n");
+        await runTestCommand(["sync", "--file-system", root.dir]);
+        await runTestCommand(["blockdev", "--flushbufs", loop]);
+        await copySparse(clean, dirty);
+      }
+      await using fresh = await openKiosk({ layout: "mbr", oldDisk: dirty, list: at("list"), labels });
+      expect(await runTestCommand([...look, fresh.partition(2)])).toMatch(isDirty);
+      const before = await fresh.sha256();
+      expect(await runCli(["plan", ...fresh.arguments])).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(await fresh.sha256()).toBe(before);
+      await expectRefusedUntouched({ "new.root": "7" }, { code: "image", says: /no partition 7/ }, fresh, before);
+      expect((await runAfresh(fresh)).exitCode).toBe(0);
+      expect(readReport(fresh.workDir)).toMatchObject({
+        outcome: "success",
+        retained: { missing: ["/etc/not-there"] },
+      });
+    },
+    60_000,
+  );
+});
