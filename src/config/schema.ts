@@ -1,22 +1,9 @@
 /** The configuration: what it means once resolved, and the schema that a file and its overrides must satisfy. */
 import { z } from "zod";
 import { mountPointProblem, newFileSystemProblem, oldFileSystemProblem, sourceProblem } from "./names.ts";
-import { targetSchema } from "./target-selector.ts";
+import { type TargetSelector, targetSchema } from "./target-selector.ts";
 
-/**
- * Which disk is the target. `old-root`: the disk that holds `old.root`; `named` says whether the operator wrote that
- * down, or it is only the default. `match`: the one disk for which every given property holds.
- */
-export type TargetSelector =
-  | { readonly kind: "old-root"; readonly named: boolean }
-  | {
-      readonly kind: "match";
-      readonly serial?: string;
-      readonly wwn?: string;
-      readonly path?: string;
-      readonly model?: string;
-      readonly sizeBytes?: number;
-    };
+export type { TargetSelector } from "./target-selector.ts";
 
 /** The resolved configuration of a run. docs/configuration.md describes every key. */
 export interface Config {

@@ -1,8 +1,22 @@
 /** `target.disk`: `old-root`, `serial=… model=… size=…`, or the same as a mapping (pure). */
 import { z } from "zod";
 import { nearest } from "./nearest.ts";
-import type { TargetSelector } from "./schema.ts";
 import { parseSize } from "./size.ts";
+
+/**
+ * Which disk is the target. `old-root`: the disk that holds `old.root`; `named` says whether the operator wrote that
+ * down, or it is only the default. `match`: the one disk for which every given property holds.
+ */
+export type TargetSelector =
+  | { readonly kind: "old-root"; readonly named: boolean }
+  | {
+      readonly kind: "match";
+      readonly serial?: string;
+      readonly wwn?: string;
+      readonly path?: string;
+      readonly model?: string;
+      readonly sizeBytes?: number;
+    };
 
 /** The properties by which a disk can be named, as they are written. */
 export const TARGET_PROPERTIES = ["serial", "wwn", "path", "model", "size"] as const;

@@ -1,6 +1,6 @@
 /** The GUID partition table (UEFI specification, chapter 5.3), as block/partitions/efi.c of Linux reads it. */
 import { crc32 } from "node:zlib";
-import type { ParsedTable, Partition, ReadBytes } from "./partition-table.ts";
+import type { ParsedTable, Partition, ReadBytes } from "./table.ts";
 import { findOverlap, makeTable, noTable } from "./table-checks.ts";
 
 const SIGNATURE = Buffer.from("EFI PART", "latin1");

@@ -2,7 +2,7 @@
  * The DOS partition table: four entries in the first sector, one of which may be an extended partition that holds a
  * chain of further sectors (EBRs), one for each logical partition. Read as block/partitions/msdos.c of Linux reads it.
  */
-import type { ParsedTable, Partition, ReadBytes } from "./partition-table.ts";
+import type { ParsedTable, Partition, ReadBytes } from "./table.ts";
 import { findOverlap, makeTable, noTable } from "./table-checks.ts";
 
 const TABLE_OFFSET = 446;

@@ -1,6 +1,6 @@
 /** What the attributes of a disk in sysfs mean. Pure: readDisks() gathers the text, fixtures hold captured ones. */
 import { type Ancestor, computeByPath } from "./by-path.ts";
-import type { Disk, Transport } from "./inventory.ts";
+import type { Disk, Transport } from "./disk.ts";
 import type { KernelPartition } from "./sysfs.ts";
 
 /** A whole disk as sysfs shows it. */

@@ -1,5 +1,5 @@
 /** What tables of every kind have in common: how they are put together, and what no table may say. */
-import type { ParsedTable, Partition } from "./partition-table.ts";
+import type { ParsedTable, Partition } from "./table.ts";
 
 /** The answer for an image without a valid table. */
 export function noTable(reason: string): ParsedTable {
