@@ -3,11 +3,12 @@
  * The work directory is in memory and the kernel survives, so an atomic rename is all the durability that is needed.
  */
 import { createHash } from "node:crypto";
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { ReimageError } from "../errors.ts";
 import type { TargetState } from "../report/events.ts";
+import { keepFile } from "./keep-file.ts";
 import type { Saved } from "./save.ts";
 import type { Written } from "./write.ts";
 
@@ -54,20 +55,6 @@ function readLeft(workDir: string): RunState | null {
 /** Replaces the state, whole or not at all. */
 export function writeState(workDir: string, state: RunState): void {
   keepFile(statePath(workDir), JSON.stringify(state));
-}
-
-/** Replaces a file of the work directory, whole or not at all. @throws ReimageError `memory` where there is no room. */
-export function keepFile(path: string, data: string | Buffer): void {
-  const temporary = `${path}.new`;
-  try {
-    writeFileSync(temporary, data, { mode: 0o600 });
-    renameSync(temporary, path);
-  } catch (cause) {
-    throw new ReimageError("memory", `${path} cannot be written`, {
-      cause,
-      hint: "something else has filled the work directory; make room, and start again",
-    });
-  }
 }
 
 /**

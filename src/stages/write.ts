@@ -15,8 +15,8 @@ import { writeBody } from "../image/write.ts";
 import { createProgress } from "../report/progress.ts";
 import { type StageContext, step } from "./context.ts";
 import { mountSource, pathIn } from "./judge.ts";
+import { keepFile } from "./keep-file.ts";
 import type { Saved } from "./save.ts";
-import { keepFile } from "./state.ts";
 
 /** The image is on the target, proven, but for its first MiB, which is in `headPath`. */
 export interface Written {
