@@ -88,9 +88,10 @@ async function makeDisk(
 export async function makeKiosk(size: Size, table: Table): Promise<Kiosk> {
   const layout = layouts[`${size}-${table}`];
   const base = size === "tiny" ? "" : await baseSystem();
-  const recipe = readdirSync(scriptsDirectory)
-    .filter((name) => /^(initrd-init|.*\.(ts|sh))$/.test(name))
+  const scripts = readdirSync(scriptsDirectory)
+    .filter((name) => name.endsWith(".sh"))
     .sort();
+  const recipe = [...scripts, "initrd-init", "initrd.ts", "disk-image.ts", "make-kiosk.ts"];
   const hash = recipeHash([JSON.stringify(layout), base, (await kioskKernel()).vmlinuz], recipe);
   const folder = await cached(`kiosk-${size}-${table}`, hash, async (partial) => {
     console.log(`making the ${size} kiosk with ${table === "mbr" ? "MBR and BIOS" : "GPT and UEFI"}`);
