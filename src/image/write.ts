@@ -74,8 +74,8 @@ export async function writeBody(
   }
 
   try {
-    await decodeTo(image.path, image.format, async (piece) => {
-      if (offsetBytes + filledBytes + piece.length > image.sizeBytes) throw notAsJudged(image, "longer");
+    const decoded = decodeTo(image.path, image.format, async (piece) => {
+      if (offsetBytes + filledBytes + piece.length > image.sizeBytes) return false;
       for (let taken = 0; taken < piece.length; ) {
         const part = piece.subarray(taken, taken + chunkBytes - filledBytes);
         (buffers[0] as Buffer).set(part, filledBytes);
@@ -85,6 +85,10 @@ export async function writeBody(
       }
       return true;
     });
+    const { isComplete } = await decoded.catch((cause) => {
+      throw cause instanceof ReimageError && cause.code === "image" ? notDecoded(image, cause) : cause;
+    });
+    if (!isComplete) throw notAsJudged(image, "longer");
     if (filledBytes > 0) await flush();
   } finally {
     await writing; // no write may be on its way once this function has ended
@@ -98,6 +102,13 @@ export async function writeBody(
 /** A quick fingerprint of one chunk: it finds the place of a difference; that there is none is sha256's to say. */
 export function fingerprint(chunk: Uint8Array): bigint {
   return Bun.hash.xxHash64(chunk);
+}
+
+function notDecoded(image: JudgedImage, cause: ReimageError): ReimageError {
+  return new ReimageError("image", `image ${image.path} cannot be decoded, although it was whole when it was judged`, {
+    cause,
+    hint: "start the run again; if this happens twice, test the memory of this machine or the medium that holds the image",
+  });
 }
 
 function notAsJudged(image: JudgedImage, how: string): ReimageError {

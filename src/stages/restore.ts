@@ -55,6 +55,7 @@ export async function restore(
     step(context, "restore", "committing: the first MiB is written, and the disk boots from here on");
     await commitHead(device, moved?.head ?? head);
   });
+  context.setTargetState("complete"); // whatever fails now: the disk boots
   await rereadPartitions(path);
   await verifyPartitions(path, saved.table);
   return { retained };

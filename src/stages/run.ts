@@ -83,7 +83,6 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     const written = state.written ?? (await timed("write", () => write(saved, context)));
     keep({ written });
     restored = await timed("restore", () => restore(config, saved, written, context));
-    context.setTargetState("complete");
     const report = reportFor(workDir, { outcome: "success" }, saved, written, restored.retained);
     writeReport(reportPath(workDir), report);
     forgetRun(workDir);
@@ -105,7 +104,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       hint: error.hint ?? null,
     });
     const ending = { outcome: "failed", stage, target, error } as const;
-    if (target === "untouched") forgetRun(workDir); // first, for it may be what leaves no room for the report
+    if (target !== "partial") forgetRun(workDir); // first, for it may be what leaves no room for the report
     try {
       writeReport(reportPath(workDir), reportFor(workDir, ending, state?.saved ?? null, state?.written ?? null, null));
     } catch (cause) {

@@ -25,6 +25,7 @@ import {
   tinyDiskSizes,
   tinyImageSizes,
 } from "../support/small-kiosk.ts";
+import { fillUp, mountTmpfs } from "../support/tmpfs.ts";
 
 const stack = new AsyncDisposableStack();
 let base: TemporaryDirectory;
@@ -280,13 +281,9 @@ describe("boot info", () => {
 describe("memory", () => {
   /** A run whose work directory is in a memory of `sizeBytes`. */
   async function runWith(of: Kiosk, sizeBytes: number) {
-    await runTestCommand(["mount", "-t", "tmpfs", "-o", `size=${sizeBytes}`, "tmpfs", of.workDir]);
-    try {
-      const result = await runCli(["run", "--yes", ...of.arguments]);
-      return { result, report: readReport(of.workDir), files: readdirSync(of.workDir) };
-    } finally {
-      await runTestCommand(["umount", "--lazy", of.workDir]);
-    }
+    await using _memory = await mountTmpfs(sizeBytes, of.workDir);
+    const result = await runCli(["run", "--yes", ...of.arguments]);
+    return { result, report: readReport(of.workDir), files: readdirSync(of.workDir) };
   }
 
   test("that is short by little is refused with the numbers; what is not refused ends well", async () => {
@@ -309,17 +306,12 @@ describe("memory", () => {
   }, 60_000);
 
   test("that is full before the run begins", async () => {
-    await using directory = await temporaryDirectory();
-    await runTestCommand(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory.dir]);
-    try {
-      writeFileSync(join(directory.dir, "ballast"), Buffer.alloc(48 << 10));
-      const result = await runCli(["run", "--yes", ...kiosk.arguments, "--work", directory.dir]);
-      expect(result).toMatchObject({ exitCode: 3, stderr: "" });
-      expect(result.stdout).toMatch(/^reimage: failed .*not enough room in/m);
-      expect(await kiosk.sha256()).toBe(untouched);
-    } finally {
-      await runTestCommand(["umount", "--lazy", directory.dir]);
-    }
+    await using memory = await mountTmpfs(64 << 10);
+    fillUp(memory.dir, "ballast");
+    const result = await runCli(["run", "--yes", ...kiosk.arguments, "--work", memory.dir]);
+    expect(result).toMatchObject({ exitCode: 3, stderr: "" });
+    expect(result.stdout).toMatch(/^reimage: failed .*not enough room in/m);
+    expect(await kiosk.sha256()).toBe(untouched);
   });
 });
 

@@ -83,11 +83,19 @@ export interface ImageOptions {
   /** What partition `data` holds. */
   readonly data?: PartitionPlan["type"];
   fillKiosk?(directory: string): void;
+  fillData?(directory: string): void;
 }
 
 /** A raw image of the new system. */
 export async function makeNewImage(path: string, layout: Layout, options: ImageOptions = {}): Promise<void> {
-  const { sizes = defaultImageSizes, sectorSizeBytes = 512, programMiB = 12, data = "ext4", fillKiosk } = options;
+  const {
+    sizes = defaultImageSizes,
+    sectorSizeBytes = 512,
+    programMiB = 12,
+    data = "ext4",
+    fillKiosk,
+    fillData,
+  } = options;
   const isMbr = layout === "mbr";
   await makeDisk(path, {
     sizeMiB: sizes.diskMiB,
@@ -96,7 +104,7 @@ export async function makeNewImage(path: string, layout: Layout, options: ImageO
     partitions: [
       { number: 1, type: "ext4", label: "boot" },
       { number: 2, type: "ext4", label: "root", fill: (root) => fillNewRoot(root, programMiB) },
-      { number: isMbr ? 5 : 3, type: data, label: "data" },
+      { number: isMbr ? 5 : 3, type: data, label: "data", ...(fillData === undefined ? {} : { fill: fillData }) },
       {
         number: isMbr ? 6 : 4,
         type: "ext4",

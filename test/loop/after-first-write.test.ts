@@ -1,0 +1,281 @@
+/** Failures after the first write, and right before it: every one has a name, none leaves half a system that boots. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { type CliResult, readReport, runCli } from "../support/cli.ts";
+import { closeGate, findChild, isProgress, isStage, isState, startRun } from "../support/following.ts";
+import { mountDevice, runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
+import { noise, put } from "../support/make-disk.ts";
+import { type Kiosk, type KioskOptions, openKiosk } from "../support/open-kiosk.ts";
+import { eventsOf, expectRefused, type Refusal } from "../support/refusals.ts";
+import {
+  copySparse,
+  identity,
+  makeNewImage,
+  makeOldDisk,
+  retentionList,
+  tinyDiskSizes,
+  tinyImageSizes,
+} from "../support/small-kiosk.ts";
+import { fillUp, mountTmpfs } from "../support/tmpfs.ts";
+
+const labels = `a${process.pid}`;
+const stack = new AsyncDisposableStack();
+let base: TemporaryDirectory;
+const at = (name: string) => join(base.dir, name);
+const MIB = 1 << 20;
+
+beforeAll(async () => {
+  base = stack.use(await temporaryDirectory());
+  writeFileSync(at("list"), retentionList);
+  await makeNewImage(at("new.img"), "mbr", {
+    sizes: tinyImageSizes,
+    programMiB: 8,
+    fillData: (dir) => fillUp(dir, "full", noise("full", 4096)),
+  });
+  execFileSync("lbzip2", ["--keep", at("new.img")]);
+  const images = { "os.img.bz2": at("new.img.bz2") };
+  const fillRoot = (root: string) => put(root, "/var/lib/large", noise("large", 11 * MIB));
+  await makeOldDisk(at("old.img"), "mbr", images, { labels, sizes: tinyDiskSizes, fillRoot });
+}, 120_000);
+
+afterAll(() => stack.disposeAsync());
+
+const openFresh = (options: Partial<KioskOptions> = {}) =>
+  openKiosk({ layout: "mbr", oldDisk: at("old.img"), list: at("list"), labels, ...options });
+
+/** The first bytes of the disk. */
+function firstSector(kiosk: Kiosk): Buffer {
+  const sector = Buffer.alloc(512);
+  const fd = openSync(kiosk.loop, "r");
+  try {
+    readSync(fd, sector, 0, sector.length, 0);
+  } finally {
+    closeSync(fd);
+  }
+  return sector;
+}
+
+/** The run failed for that reason; the disk does not boot, and what is needed to carry on is there. */
+function expectPartial(kiosk: Kiosk, result: CliResult, { code, says }: Refusal): void {
+  const report = readReport(kiosk.workDir);
+  expect(report).toMatchObject({ outcome: "failed", target: "partial", code });
+  expect(String(report.reason)).toMatch(says);
+  expect(report.hint).toBeString();
+  const ending = result.stdout.split("\n").find((line) => line.startsWith("reimage: "));
+  expect(ending).toStartWith("reimage: failed");
+  expect(ending).toContain("does not boot");
+  expect(ending).toContain("do not switch the machine off");
+  expect(result).toMatchObject({ exitCode: 4, stderr: "" });
+  expect(firstSector(kiosk).equals(Buffer.alloc(512))).toBe(true);
+  for (const name of ["image", "retained.tar", "retained.tar.ndjson", "state.json"]) {
+    expect({ name, isKept: existsSync(join(kiosk.workDir, name)) }).toEqual({ name, isKept: true });
+  }
+  expect(mountsBelow(kiosk.workDir)).toEqual([]);
+}
+
+function mountsBelow(directory: string): string[] {
+  const mounts = execFileSync("findmnt", ["--raw", "--noheadings", "--output", "TARGET"], { encoding: "utf8" });
+  return mounts.split("\n").filter((path) => path.startsWith(`${directory}/`));
+}
+
+/** The same command again, now that the fault is gone: it carries on from memory, and ends well. */
+async function expectFinishes(kiosk: Kiosk, more: readonly string[] = []): Promise<void> {
+  const result = await runCli(["run", "--yes", ...kiosk.arguments, ...more]);
+  expect(result.stdout).toMatch(/carries on with what is in memory[\s\S]*^reimage: success/m);
+  expect(result).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(readReport(kiosk.workDir)).toMatchObject({ outcome: "success", target: "complete" });
+  expect(eventsOf(kiosk).filter(isStage("stage-started", "save"))).toHaveLength(1);
+  await runTestCommand(["e2fsck", "-fn", kiosk.partition(2)]);
+  await using root = await mountDevice(kiosk.partition(2), undefined, ["ro"]);
+  expect(await Bun.file(join(root.dir, "etc/machine-id")).text()).toBe(identity["/etc/machine-id"]);
+}
+
+describe("the disk", () => {
+  test("has no room for what is written: an error of the device, and syncing tells", async () => {
+    await using memory = await mountTmpfs(48 * MIB);
+    await using kiosk = await openFresh({ diskDirectory: memory.dir });
+    // Room for what was on it, and for a part of the image.
+    const usedBytes = Number((await runTestCommand(["du", "--block-size=1", kiosk.disk])).split("\t")[0]);
+    await memory.resize(usedBytes + 4 * MIB);
+    const result = await runCli(["run", "--yes", ...kiosk.arguments]);
+    expectPartial(kiosk, result, { code: "device-io", says: new RegExp(`${kiosk.loop}.*(EIO|ENOSPC)`) });
+    expect(readReport(kiosk.workDir)).toMatchObject({ stage: "write", readback: null });
+    await memory.resize(200 * MIB);
+    await expectFinishes(kiosk);
+  }, 60_000);
+
+  test("does not hold what was written to it", async () => {
+    await using kiosk = await openFresh();
+    await using run = startRun(kiosk);
+    await run.untilEvent(isState("partial"));
+    const gate = await closeGate(kiosk, "first-mib");
+    await run.untilEvent(
+      (event) => event.type === "progress" && /writing/.test(event.what) && event.doneBytes === event.totalBytes,
+    );
+    const offset = 9 * MIB + 4321;
+    const fd = openSync(kiosk.loop, "r+");
+    try {
+      const byte = Buffer.alloc(1);
+      readSync(fd, byte, 0, 1, offset);
+      byte.writeUInt8(byte.readUInt8() ^ 1);
+      writeSync(fd, byte, 0, 1, offset);
+    } finally {
+      closeSync(fd);
+    }
+    await gate.open();
+    const says = new RegExp(`${kiosk.loop} does not hold what was written to it: bytes ${8 * MIB} to ${12 * MIB}`);
+    expectPartial(kiosk, await run.finished, { code: "readback", says });
+    await expectFinishes(kiosk);
+  }, 60_000);
+});
+
+describe("the decoder", () => {
+  test("is killed while the image is judged", async () => {
+    await using kiosk = await openFresh();
+    const before = await kiosk.sha256();
+    await using run = startRun(kiosk);
+    await run.untilEvent(isProgress(/decoding/));
+    process.kill(await run.until(() => findChild(run.pid, "lbzip2")), "SIGKILL");
+    expectRefused(kiosk, await run.finished, {
+      code: "image",
+      says: /cannot be decoded: lbzip2 .* was ended by SIGKILL/,
+    });
+    expect(await kiosk.sha256()).toBe(before);
+  }, 30_000);
+
+  test("is killed while the image is written", async () => {
+    await using kiosk = await openFresh();
+    await using run = startRun(kiosk);
+    await run.untilEvent(isState("partial"));
+    process.kill(await run.until(() => findChild(run.pid, "lbzip2")), "SIGKILL");
+    expectPartial(kiosk, await run.finished, { code: "image", says: /lbzip2 .* was ended by SIGKILL/ });
+    await expectFinishes(kiosk);
+  }, 30_000);
+});
+
+test("the image in memory changes after it was judged", async () => {
+  await using kiosk = await openFresh();
+  await using run = startRun(kiosk);
+  await run.untilEvent((event) => event.type === "run-started");
+  const gate = await closeGate(kiosk, "state.json");
+  await run.untilEvent(isStage("stage-finished", "save"));
+  const image = join(kiosk.workDir, "image");
+  await copySparse(image, at("good"));
+  await makeNewImage(at("other.img"), "mbr", { sizes: tinyImageSizes, programMiB: 1 });
+  execFileSync("lbzip2", ["--force", at("other.img")]);
+  await copySparse(at("other.img.bz2"), image);
+  await gate.open();
+  expectPartial(kiosk, await run.finished, {
+    code: "image",
+    says: /decoded to different bytes now than when it was judged/,
+  });
+  await copySparse(at("good"), image);
+  await expectFinishes(kiosk);
+}, 60_000);
+
+describe("the new OS", () => {
+  test("has no room for a retained file", async () => {
+    writeFileSync(at("long-list"), `${retentionList}/var/lib/large\n`);
+    await using kiosk = await openFresh({ list: at("long-list") });
+    const result = await runCli(["run", "--yes", ...kiosk.arguments]);
+    expectPartial(kiosk, result, { code: "restore", says: /cannot restore \/var\/lib\/large .*full \(ENOSPC\)/ });
+    expect(readReport(kiosk.workDir)).toMatchObject({ stage: "restore", retained: { missing: ["/etc/not-there"] } });
+    {
+      await using root = await mountDevice(kiosk.partition(2));
+      rmSync(join(root.dir, "usr/bin/program"));
+    }
+    await expectFinishes(kiosk);
+  }, 60_000);
+
+  test("has no room for the log", async () => {
+    await using kiosk = await openFresh();
+    const set = ["--set", "new.mounts={ /kiosk: 6, /data: 5 }", "--set", "log=/data/log"];
+    const result = await runCli(["run", "--yes", ...kiosk.arguments, ...set]);
+    expectPartial(kiosk, result, { code: "restore", says: /cannot write \/data\/log.* in the new OS: .*ENOSPC/ });
+    {
+      await using data = await mountDevice(kiosk.partition(5));
+      rmSync(join(data.dir, "full"));
+    }
+    await expectFinishes(kiosk, set);
+  }, 60_000);
+});
+
+test("the work directory is filled by something else", async () => {
+  await using kiosk = await openFresh();
+  await using memory = await mountTmpfs(64 * MIB, kiosk.workDir);
+  await using run = startRun(kiosk);
+  await run.untilEvent((event) => event.type === "run-started");
+  const gate = await closeGate(kiosk, "state.json");
+  await run.untilEvent(isStage("stage-finished", "save"));
+  fillUp(memory.dir, "ballast");
+  await gate.open();
+  const result = await run.finished;
+  // The state cannot be recorded, so nothing may be written: the disk is as it was.
+  expect(result.stdout).toMatch(
+    /^reimage: failed in stage \w+: .*state\.json cannot be written.*The disk is untouched/m,
+  );
+  expect(result.exitCode).toBe(3);
+  expect(await runTestCommand(["cmp", at("old.img"), kiosk.disk])).toBe("");
+}, 30_000);
+
+describe("right before the first write, the guard looks again", () => {
+  /** Runs to the end of stage save, changes the world, and goes on. */
+  async function changeAfterSave(kiosk: Kiosk, change: () => Promise<void>): Promise<CliResult> {
+    await using run = startRun(kiosk);
+    await run.untilEvent((event) => event.type === "run-started");
+    const gate = await closeGate(kiosk, "state.json");
+    await run.untilEvent(isStage("stage-finished", "save"));
+    await change();
+    await gate.open();
+    return await run.finished;
+  }
+
+  test("the target has been mounted meanwhile", async () => {
+    await using kiosk = await openFresh();
+    const directory = await temporaryDirectory();
+    try {
+      const result = await changeAfterSave(kiosk, async () => {
+        await runTestCommand(["mount", "-o", "ro", kiosk.partition(1), directory.dir]);
+      });
+      expectRefused(kiosk, result, {
+        code: "target-busy",
+        says: `${kiosk.partition(1)} is mounted on ${directory.dir}`,
+      });
+    } finally {
+      await runTestCommand(["umount", directory.dir]);
+      await directory[Symbol.asyncDispose]();
+    }
+    expect(await runTestCommand(["cmp", at("old.img"), kiosk.disk])).toBe("");
+  }, 30_000);
+
+  test("another disk has taken the name of the target", async () => {
+    await using kiosk = await openFresh();
+    const other = join(kiosk.directory, "other.img");
+    await copySparse(at("old.img"), other);
+    const result = await changeAfterSave(kiosk, async () => {
+      await runTestCommand(["losetup", "--detach", kiosk.loop]);
+      await runTestCommand(["losetup", "--partscan", kiosk.loop, other]);
+    });
+    expectRefused(kiosk, result, { code: "target", says: /is not the disk that was chosen: diskSequence was/ });
+    for (const disk of [kiosk.disk, other]) expect(await runTestCommand(["cmp", at("old.img"), disk])).toBe("");
+  }, 30_000);
+});
+
+test("another configuration cannot take over a run that has begun to write", async () => {
+  await using kiosk = await openFresh();
+  {
+    await using run = startRun(kiosk);
+    await run.untilEvent(isState("partial"));
+    await run.kill();
+  }
+  const files = readdirSync(kiosk.workDir).sort();
+  const result = await runCli(["run", "--yes", ...kiosk.arguments, "--set", "new.root=6", "--set", "new.mounts="]);
+  expectPartial(kiosk, result, {
+    code: "state",
+    says: /holds a run with another configuration that has begun to write/,
+  });
+  expect(readdirSync(kiosk.workDir).sort()).toEqual([...new Set([...files, "report.json"])].sort());
+  await expectFinishes(kiosk);
+}, 60_000);
