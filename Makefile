@@ -30,6 +30,18 @@ initramfs: build/initramfs.img ## build/vmlinuz and build/initramfs.img (KERNEL=
 build/initramfs.img: $(if $(KERNEL)$(MODULES)$(RELEASE),FORCE) build/reimage $(wildcard initramfs/*) scripts/build-initramfs.ts scripts/fetch-kernel.ts
 	RELEASE='$(RELEASE)' KERNEL='$(KERNEL)' MODULES='$(MODULES)' $(BUN) scripts/build-initramfs.ts
 
+test: packages initramfs ## everything: check, loop devices (needs root), virtual machines; at most 20 minutes on 2 cores
+	$(BUN) scripts/test.ts
+
+test-loop: node_modules ## the tests on loop devices (needs root)
+	$(BUN) scripts/test.ts loop
+
+test-vm: initramfs ## the tests in virtual machines
+	$(BUN) scripts/test.ts vm
+
+clean: ## remove everything that was built
+	rm -rf build
+
 FORCE:
 .PHONY: packages build initramfs
-.PHONY: help check
+.PHONY: help check test test-loop test-vm clean
