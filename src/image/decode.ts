@@ -67,20 +67,22 @@ export async function decodeTo(
 ): Promise<{ sizeBytes: number; isComplete: boolean }> {
   const decoder = startDecoder(path, format);
   let sizeBytes = 0;
+  let isComplete = true;
+  let isConsuming = false;
   try {
     for await (const piece of decoder.output) {
       sizeBytes += piece.length;
-      if (!(await consume(piece))) {
-        await decoder.stop();
-        return { sizeBytes, isComplete: false };
-      }
+      isConsuming = true;
+      isComplete = await consume(piece);
+      isConsuming = false;
+      if (!isComplete) break; // before the decoder is stopped: its output must not be held any more
     }
   } catch (cause) {
     await decoder.stop();
     // A decoder that failed breaks its stream; its own words say more than the stream's.
-    if (!(cause instanceof ReimageError)) await decoder.finished();
+    if (!isConsuming) await decoder.finished();
     throw asReimageError(cause);
   }
-  await decoder.finished();
-  return { sizeBytes, isComplete: true };
+  await (isComplete ? decoder.finished() : decoder.stop());
+  return { sizeBytes, isComplete };
 }

@@ -1,6 +1,6 @@
 /** Runs the external commands of `initramfs/tools.ts`. Exit status, signal and stderr of each one count. */
 import { closeSync, openSync } from "node:fs";
-import { Readable, Writable } from "node:stream";
+import { Readable } from "node:stream";
 import { execa } from "execa";
 import { type ToolName, tools } from "../../initramfs/tools.ts";
 import { type ErrorCode, ReimageError } from "../errors.ts";
@@ -75,7 +75,7 @@ export function startFilter(
     },
     async stop() {
       subprocess.kill("SIGKILL");
-      subprocess.stdout.pipe(new Writable({ write: (_chunk, _encoding, done) => done() }));
+      subprocess.stdout.destroy(); // whoever is still reading from it would keep the command's end from being noticed
       await subprocess;
     },
   };

@@ -163,7 +163,7 @@ describe("the target", () => {
     await using twin = await openFresh("mbr");
     const twins = new RegExp(`${kiosk.loop}p2 and ${twin.loop}p2 are both|${twin.loop}p2 and ${kiosk.loop}p2 are both`);
     await expectRefusedUntouched({}, { code: "ambiguous", says: twins });
-    const byDevice = { "old.root": kiosk.partition(2), "old.mounts./kiosk": kiosk.partition(6) };
+    const byDevice = kiosk.byDevice;
     const source = { "image.source": at("mbr.img.bz2") };
     const size = { "target.disk": `size=${tinyDiskSizes.diskMiB << 20}` };
     const both = new RegExp(`(${kiosk.loop}|${twin.loop}) .*both match size=`);
@@ -180,7 +180,7 @@ describe("the target", () => {
   test("its old root is mounted for writing", async () => {
     await using fresh = await openFresh("mbr");
     await using mounted = await mountDevice(fresh.partition(2));
-    const of = { "old.root": fresh.partition(2), "old.mounts": `{ /kiosk: ${fresh.partition(6)} }` };
+    const of = fresh.byDevice;
     const before = await fresh.sha256();
     const says = `${fresh.partition(2)} is mounted writable on ${mounted.dir}`;
     await expectRefusedUntouched({ ...of, "image.source": at("mbr.img.bz2") }, { code: "old-os", says }, fresh, before);
@@ -253,7 +253,7 @@ describe("boot info", () => {
   ];
   test.each(cases)("%s", async (_what, text, set, says) => {
     await using fresh = await openWithBootInfo(text);
-    const own = { "old.root": fresh.partition(2), "old.mounts": `{ /kiosk: ${fresh.partition(6)} }` };
+    const own = fresh.byDevice;
     const before = await fresh.sha256();
     await expectRefusedUntouched(
       { ...own, "image.source": at("mbr.img.bz2"), ...set },
@@ -265,7 +265,7 @@ describe("boot info", () => {
 
   test("that names its image is enough where nothing else names the disk", async () => {
     await using fresh = await openWithBootInfo(JSON.stringify({ ...unknown, image_id: "the old image" }));
-    const own = { "old.root": fresh.partition(2), "old.mounts": `{ /kiosk: ${fresh.partition(6)} }` };
+    const own = fresh.byDevice;
     const set = settings({ ...own, "image.source": at("mbr.img.bz2"), "target.disk": "" });
     expect(await runCli(["plan", ...fresh.arguments, ...set])).toMatchObject({ exitCode: 0, stderr: "" });
   });

@@ -32,6 +32,8 @@ export interface Kiosk extends AsyncDisposable {
   /** `--config` and `--work`. */
   readonly arguments: readonly string[];
   partition(number: number): string;
+  /** Configuration that names its file systems by their devices, for when another disk has the same labels. */
+  readonly byDevice: Readonly<Record<string, string>>;
   /** sha256 of the disk, with everything that is on its way to it. */
   sha256(): Promise<string>;
 }
@@ -59,6 +61,10 @@ export async function openKiosk(options: KioskOptions): Promise<Kiosk> {
     workDir,
     arguments: ["--config", config, "--work", workDir],
     partition: (number) => `${loop}p${number}`,
+    byDevice: {
+      "old.root": `${loop}p2`,
+      "old.mounts": `{ /kiosk: ${loop}p${options.layout === "mbr" ? 6 : 4} }`,
+    },
     async sha256() {
       await runTestCommand(["blockdev", "--flushbufs", loop]);
       return await sha256Of(disk);
