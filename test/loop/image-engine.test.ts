@@ -1,0 +1,358 @@
+/** The engine that writes a disk, on real devices: which bytes it writes, in which order, and what it notices. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type BlockDevice, openBlockDevice } from "../../src/disk/block-device.ts";
+import { ReimageError } from "../../src/errors.ts";
+import { clearBootSectors, commitHead } from "../../src/image/commit.ts";
+import { decodeTo } from "../../src/image/decode.ts";
+import type { ImageFormat } from "../../src/image/formats.ts";
+import { readBack } from "../../src/image/readback.ts";
+import { type JudgedImage, writeBody } from "../../src/image/write.ts";
+import { createLoopDevice, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
+import { noise } from "../support/make-disk.ts";
+
+const MIB = 1 << 20;
+const diskBytes = 12 * MIB;
+const oldContent = Buffer.alloc(diskBytes, 0xa5);
+const zeros = (sizeBytes: number) => Buffer.alloc(sizeBytes);
+const nothing = () => {};
+
+let base: TemporaryDirectory;
+const at = (name: string) => join(base.dir, name);
+
+beforeAll(async () => {
+  base = await temporaryDirectory();
+});
+afterAll(() => base[Symbol.asyncDispose]());
+
+/** A raw image of noise, judged. */
+function makeImage(sizeBytes: number): { image: JudgedImage; content: Buffer } {
+  const content = noise(`image ${sizeBytes}`, sizeBytes);
+  writeFileSync(at("image"), content);
+  const sha256 = createHash("sha256").update(content).digest("hex");
+  return { image: { path: at("image"), format: "raw", sizeBytes, sha256 }, content };
+}
+
+/** A device that is full of old content, open for writing. */
+async function openDisk(sectorSizeBytes = 512) {
+  await using stack = new AsyncDisposableStack();
+  const loop = stack.use(await createLoopDevice(diskBytes, { sectorSizeBytes }));
+  {
+    await using filled = await openBlockDevice(loop.path, { write: true, exclusive: true });
+    await filled.writeAt(oldContent, 0);
+    await filled.sync();
+  }
+  const device = stack.use(await openBlockDevice(loop.path, { write: true, exclusive: true }));
+  const owned = stack.move();
+  return { device, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function readAll(device: BlockDevice): Promise<Buffer> {
+  const content = Buffer.alloc(device.sizeBytes);
+  device.dropCaches();
+  await device.readAt(content, 0);
+  return content;
+}
+
+/** Where two disks first differ; null where they are the same. Said so because nobody wants to see 12 MiB printed. */
+function firstDifference(found: Buffer, wanted: Buffer): number | null {
+  if (found.equals(wanted)) return null;
+  for (let i = 0; ; i += 1) if (found[i] !== wanted[i]) return i;
+}
+
+/** What a call refuses with. */
+async function refusalOf(call: Promise<unknown>): Promise<ReimageError> {
+  const thrown = await call.then(
+    () => new Error("it was accepted"),
+    (error: unknown) => error,
+  );
+  if (!(thrown instanceof ReimageError)) throw thrown;
+  return thrown;
+}
+
+/** The steps at which a device can be looked at, or fail. */
+type Operation = "write" | "sync" | "read";
+
+/** A device that reports every operation before it is done; what `before` throws is its failure. */
+function watch(
+  device: BlockDevice,
+  before: (what: Operation, offsetBytes: number, sizeBytes: number) => Promise<void> | void,
+): BlockDevice {
+  return {
+    path: device.path,
+    fd: device.fd,
+    sizeBytes: device.sizeBytes,
+    sectorSizeBytes: device.sectorSizeBytes,
+    async writeAt(buffer, offsetBytes) {
+      await before("write", offsetBytes, buffer.length);
+      await device.writeAt(buffer, offsetBytes);
+    },
+    readAt: (buffer, offsetBytes) => device.readAt(buffer, offsetBytes),
+    async readDirectAt(buffer, offsetBytes) {
+      await before("read", offsetBytes, buffer.length);
+      await device.readDirectAt(buffer, offsetBytes);
+    },
+    zeroRange: (offsetBytes, sizeBytes) => device.zeroRange(offsetBytes, sizeBytes),
+    async sync() {
+      await before("sync", 0, 0);
+      await device.sync();
+    },
+    dropCaches: () => device.dropCaches(),
+    [Symbol.asyncDispose]: () => device[Symbol.asyncDispose](),
+  };
+}
+
+describe.each([512, 4096])("sectors of %d bytes", (sectorSizeBytes) => {
+  test.each([1, 511, 700_000, MIB - 512, MIB, MIB + 1, MIB + 4096, 4 * MIB, 4 * MIB + 1000, 9 * MIB + 777, 12 * MIB])(
+    "an image of %d bytes is on the disk, and nothing else of the disk has changed",
+    async (sizeBytes) => {
+      await using disk = await openDisk(sectorSizeBytes);
+      const { image, content } = makeImage(sizeBytes);
+      const wanted = Buffer.from(oldContent);
+      wanted.fill(0, 0, MIB);
+      wanted.fill(0, diskBytes - MIB);
+      await clearBootSectors(disk.device);
+      expect(firstDifference(await readAll(disk.device), wanted)).toBeNull();
+
+      let progressBytes = 0;
+      const body = await writeBody(image, disk.device, (bytes) => {
+        progressBytes += bytes;
+      });
+      expect(progressBytes).toBe(sizeBytes);
+      expect(body.head.equals(content.subarray(0, MIB))).toBe(true);
+      content.subarray(MIB).copy(wanted, MIB);
+      expect(firstDifference(await readAll(disk.device), wanted)).toBeNull(); // the first MiB is zeros still
+
+      let readBytes = 0;
+      const sha256 = await readBack(image, body, disk.device, (bytes) => {
+        readBytes += bytes;
+      });
+      expect({ sha256, readBytes }).toEqual({ sha256: image.sha256, readBytes: sizeBytes });
+
+      await commitHead(disk.device, body.head);
+      content.copy(wanted);
+      expect(firstDifference(await readAll(disk.device), wanted)).toBeNull();
+    },
+  );
+});
+
+test("the first MiB stays zero from the first write to the commit, at every write in between", async () => {
+  await using disk = await openDisk();
+  const { image } = makeImage(11 * MIB + 5);
+  await clearBootSectors(disk.device);
+  let writes = 0;
+  const watched = watch(disk.device, async (what, offsetBytes) => {
+    writes += 1;
+    expect(offsetBytes).toBeGreaterThanOrEqual(what === "write" ? MIB : 0);
+    expect(firstDifference((await readAll(disk.device)).subarray(0, MIB), zeros(MIB))).toBeNull();
+  });
+  const body = await writeBody(image, watched, nothing);
+  await readBack(image, body, watched, nothing);
+  expect(writes).toBeGreaterThan(6);
+});
+
+describe("the bytes that are decoded are not those that were judged", () => {
+  const judged = 9 * MIB;
+  test.each([
+    ["one bit", (content: Buffer) => content.with(5 * MIB, (content[5 * MIB] ?? 0) ^ 1), /different bytes/],
+    ["one bit of the first MiB", (content: Buffer) => content.with(77, (content[77] ?? 0) ^ 1), /different bytes/],
+    ["a byte less", (content: Buffer) => content.subarray(0, -1), /shorter bytes/],
+    ["a chunk less", (content: Buffer) => content.subarray(0, 4 * MIB), /shorter bytes/],
+    ["a byte more", (content: Buffer) => Buffer.concat([content, Buffer.of(0)]), /longer bytes/],
+    ["nothing", () => Buffer.alloc(0), /shorter bytes/],
+  ])("%s", async (_what, change, says) => {
+    await using disk = await openDisk();
+    const { image, content } = makeImage(judged);
+    writeFileSync(image.path, change(content));
+    await clearBootSectors(disk.device);
+    const refusal = await refusalOf(writeBody(image, disk.device, nothing));
+    expect(refusal).toMatchObject({ code: "image", message: expect.stringMatching(says) });
+    expect(firstDifference((await readAll(disk.device)).subarray(0, MIB), zeros(MIB))).toBeNull();
+  });
+});
+
+describe("the readback names where the device differs", () => {
+  const sizeBytes = 9 * MIB + 777;
+  test.each([
+    [MIB, "0 to 4194304"],
+    [4 * MIB - 1, "0 to 4194304"],
+    [4 * MIB, "4194304 to 8388608"],
+    [sizeBytes - 1, `8388608 to ${sizeBytes}`],
+  ])("a bit at byte %d", async (offsetBytes, range) => {
+    await using disk = await openDisk();
+    const { image } = makeImage(sizeBytes);
+    await clearBootSectors(disk.device);
+    const body = await writeBody(image, disk.device, nothing);
+    const byte = Buffer.alloc(1);
+    await disk.device.readAt(byte, offsetBytes);
+    await disk.device.writeAt(Buffer.of((byte[0] ?? 0) ^ 1), offsetBytes);
+    await disk.device.sync();
+    const refusal = await refusalOf(readBack(image, body, disk.device, nothing));
+    expect(refusal.code).toBe("readback");
+    expect(refusal.message).toContain(`${disk.device.path} does not hold what was written to it: bytes ${range}`);
+  });
+
+  test("a bit behind the image is not its business", async () => {
+    await using disk = await openDisk();
+    const { image } = makeImage(sizeBytes);
+    await clearBootSectors(disk.device);
+    const body = await writeBody(image, disk.device, nothing);
+    await disk.device.writeAt(Buffer.of(0x77), sizeBytes);
+    expect(await readBack(image, body, disk.device, nothing)).toBe(image.sha256);
+  });
+
+  test("a head in memory that is not that of the image is noticed too", async () => {
+    await using disk = await openDisk();
+    const { image } = makeImage(sizeBytes);
+    await clearBootSectors(disk.device);
+    const body = await writeBody(image, disk.device, nothing);
+    const changed = { ...body, head: Buffer.from(body.head.with(3, (body.head[3] ?? 0) ^ 1)) };
+    expect(await refusalOf(readBack(image, changed, disk.device, nothing))).toMatchObject({ code: "readback" });
+  });
+});
+
+describe("the commit", () => {
+  const head = noise("head", MIB);
+
+  test.each([512, 4096])("writes the first sector of %d bytes last, when the disk has all the rest", async (sector) => {
+    await using disk = await openDisk(sector);
+    await clearBootSectors(disk.device);
+    const operations: string[] = [];
+    await commitHead(
+      watch(disk.device, (what, offsetBytes, sizeBytes) => {
+        operations.push(what === "sync" ? "sync" : `${what} ${offsetBytes}+${sizeBytes}`);
+      }),
+      head,
+    );
+    expect(operations).toEqual([
+      `write ${sector}+${MIB - sector}`,
+      "sync",
+      `read 0+${MIB}`,
+      `write 0+${sector}`,
+      "sync",
+      `read 0+${MIB}`,
+    ]);
+  });
+
+  test("that fails at any operation leaves a disk that does not boot", async () => {
+    let failures = 0;
+    for (let failAt = 1; ; failAt += 1) {
+      await using disk = await openDisk();
+      await clearBootSectors(disk.device);
+      let count = 0;
+      const failing = watch(disk.device, () => {
+        count += 1;
+        if (count === failAt) throw new ReimageError("device-io", "this operation fails");
+      });
+      const outcome = await commitHead(failing, head).then(
+        () => "committed",
+        (error: ReimageError) => error.message,
+      );
+      if (outcome === "committed") break;
+      failures += 1;
+      expect(outcome).toBe("this operation fails");
+      expect(firstDifference((await readAll(disk.device)).subarray(0, 512), zeros(512))).toBeNull();
+    }
+    expect(failures).toBe(6);
+  });
+
+  test.each([
+    ["the first sector", 100],
+    ["the rest", 5000],
+  ])("whose bytes do not arrive in %s is noticed", async (_where, offsetBytes) => {
+    await using disk = await openDisk();
+    await clearBootSectors(disk.device);
+    // A device that says that it has written, and has not.
+    const lying = watch(disk.device, () => {});
+    const write = lying.writeAt.bind(lying);
+    lying.writeAt = async (buffer, at) => {
+      const copy = Buffer.from(buffer);
+      const index = offsetBytes - at;
+      if (index >= 0 && index < copy.length && !copy.equals(zeros(copy.length))) {
+        copy.writeUInt8(copy.readUInt8(index) ^ 1, index);
+      }
+      await write(copy, at);
+    };
+    const refusal = await refusalOf(commitHead(lying, head));
+    expect(refusal).toMatchObject({ code: "readback", message: expect.stringContaining(disk.device.path) });
+    expect(firstDifference((await readAll(disk.device)).subarray(0, 512), zeros(512))).toBeNull();
+  });
+});
+
+describe("a write that fails", () => {
+  test.each([1, 2, 3, 4])("at operation %d names the device, and no write is under way any more", async (failAt) => {
+    await using disk = await openDisk();
+    const { image } = makeImage(11 * MIB);
+    await clearBootSectors(disk.device);
+    let count = 0;
+    const failing = watch(disk.device, (what) => {
+      count += 1;
+      if (count === failAt) throw new ReimageError("device-io", `${what} fails`);
+    });
+    expect(await refusalOf(writeBody(image, failing, nothing))).toMatchObject({ code: "device-io" });
+    expect(firstDifference((await readAll(disk.device)).subarray(0, MIB), zeros(MIB))).toBeNull();
+  });
+});
+
+describe("decoding", () => {
+  const content = noise("decoded", 3 * MIB);
+  const packers: [ImageFormat, string[]][] = [
+    ["raw", ["cat"]],
+    ["bz2", ["lbzip2", "-c"]],
+    ["gz", ["gzip", "-c"]],
+    ["xz", ["xz", "-c", "-0"]],
+    ["zst", ["zstd", "-q", "-c"]],
+  ];
+  function pack([command = "", ...args]: readonly string[]): string {
+    writeFileSync(at("packed"), execFileSync(command, args, { input: content, maxBuffer: 64 * MIB }));
+    return at("packed");
+  }
+
+  test.each(packers)("%s: all of it", async (format, packer) => {
+    const pieces: Uint8Array[] = [];
+    const result = await decodeTo(pack(packer), format, (piece) => pieces.push(Uint8Array.from(piece)) > 0);
+    expect(result).toEqual({ sizeBytes: content.length, isComplete: true });
+    expect(Buffer.concat(pieces).equals(content)).toBe(true);
+  });
+
+  test.each(packers)("%s: ended early, at once and near the end", async (format, packer) => {
+    const path = pack(packer);
+    for (const enough of [1, MIB, content.length - 1]) {
+      let sizeBytes = 0;
+      const result = await decodeTo(path, format, (piece) => {
+        sizeBytes += piece.length;
+        return sizeBytes < enough;
+      });
+      expect(result).toEqual({ sizeBytes, isComplete: false });
+    }
+  });
+
+  test.each(packers)("%s: what the consumer throws is what is thrown", async (format, packer) => {
+    const failure = decodeTo(pack(packer), format, () => {
+      throw new Error("the consumer failed");
+    });
+    expect(await refusalOf(failure)).toMatchObject({ code: "bug", message: "the consumer failed" });
+  });
+
+  test("bz2: no flipped bit is decoded to something else", async () => {
+    const small = noise("small", 600);
+    const packed = execFileSync("bzip2", ["-c"], { input: small });
+    let refused = 0;
+    for (let i = 0; i < packed.length; i += 1) {
+      const damaged = Buffer.from(packed);
+      damaged.writeUInt8(damaged.readUInt8(i) ^ (1 << (i % 8)), i);
+      writeFileSync(at("damaged"), damaged);
+      const pieces: Uint8Array[] = [];
+      const decoded = await decodeTo(at("damaged"), "bz2", (piece) => pieces.push(Uint8Array.from(piece)) > 0).catch(
+        () => null,
+      );
+      if (decoded === null) refused += 1;
+      else expect({ i, isSame: Buffer.concat(pieces).equals(small) }).toEqual({ i, isSame: true });
+    }
+    expect(refused).toBeGreaterThan(packed.length - 16); // a level that is larger than needed, padding, and little else
+    expect(readFileSync(at("damaged")).length).toBe(packed.length);
+  }, 60_000);
+});
