@@ -30,6 +30,9 @@ initramfs: build/initramfs.img ## build/vmlinuz and build/initramfs.img (KERNEL=
 build/initramfs.img: $(if $(KERNEL)$(MODULES)$(RELEASE),FORCE) build/reimage $(wildcard initramfs/*) scripts/build-initramfs.ts scripts/fetch-kernel.ts
 	RELEASE='$(RELEASE)' KERNEL='$(KERNEL)' MODULES='$(MODULES)' $(BUN) scripts/build-initramfs.ts
 
+demo: packages initramfs ## a virtual kiosk is reimaged before your eyes; a few minutes
+	$(BUN) scripts/demo.ts
+
 test: packages initramfs ## everything: check, loop devices (needs root), virtual machines; at most 20 minutes on 2 cores
 	$(BUN) scripts/test.ts
 
@@ -44,4 +47,4 @@ clean: ## remove everything that was built
 
 FORCE:
 .PHONY: packages build initramfs
-.PHONY: help check test test-loop test-vm clean
+.PHONY: help check demo test test-loop test-vm clean
