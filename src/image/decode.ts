@@ -8,13 +8,22 @@ import type { ImageFormat } from "./formats.ts";
 import { startUnbzip2 } from "./unbzip2.ts";
 
 /** lbzip2 takes memory for every thread; beyond this many it is the disk that is waited for. */
-export const decoderThreads = Math.min(availableParallelism(), 8);
+const decoderThreads = Math.min(availableParallelism(), 8);
 
 const commands: Record<Exclude<ImageFormat, "raw">, { tool: ToolName; args: readonly string[] }> = {
   bz2: { tool: "lbzip2", args: ["-dc", `-n${decoderThreads}`] },
   gz: { tool: "gzip", args: ["-dc"] },
-  xz: { tool: "xz", args: ["-dc", `-T${decoderThreads}`] },
-  zst: { tool: "zstd", args: ["-dc", "-q", "--long=31"] },
+  xz: { tool: "xz", args: ["-dc", "-T1"] },
+  zst: { tool: "zstd", args: ["-dc", "-q"] },
+};
+
+/** What a decoder takes at most: lbzip2 for each thread; xz and zstd for the largest window they accept by default. */
+export const decoderMemoryBytes: Readonly<Record<ImageFormat, number>> = {
+  bz2: (16 * decoderThreads) << 20,
+  gz: 8 << 20,
+  xz: 80 << 20,
+  zst: 144 << 20,
+  raw: 0,
 };
 
 /**
@@ -24,7 +33,7 @@ const commands: Record<Exclude<ImageFormat, "raw">, { tool: ToolName; args: read
 export function startDecoder(path: string, format: ImageFormat): Filter {
   if (format === "raw") return readRaw(path);
   const { tool, args } = commands[format];
-  if (hasTool(tool)) return startFilter(tool, args, { file: path }, { code: "image" });
+  if (hasTool(tool)) return startFilter(tool, args, path, { code: "image" });
   if (format === "bz2") return startUnbzip2(path);
   throw new ReimageError("image", `image ${path} is ${format}, and ${tool}, which decodes it, is not here`, {
     hint: `add ${tool} to this system or initramfs, or pack the image as bz2, which can always be decoded`,

@@ -1,6 +1,5 @@
 /** Runs the external commands of `initramfs/tools.ts`. Exit status, signal and stderr of each one count. */
 import { closeSync, openSync } from "node:fs";
-import { Readable } from "node:stream";
 import { execa } from "execa";
 import { type ToolName, tools } from "../../initramfs/tools.ts";
 import { type ErrorCode, ReimageError } from "../errors.ts";
@@ -41,7 +40,7 @@ export async function runCommand(
   throw commandError(name, args, result, options);
 }
 
-/** A filter: bytes in (a file or a stream), bytes out, and a promise of how it ended. */
+/** A filter: a file in, bytes out, and a promise of how it ended. */
 export interface Filter {
   readonly output: AsyncIterable<Uint8Array>;
   /** Resolves when the command ended well; throws a ReimageError that names its exit status, signal and stderr. */
@@ -50,23 +49,22 @@ export interface Filter {
   stop(): Promise<void>;
 }
 
-/** Starts a command as a filter of `input`. Nothing is buffered beyond the pipes: a slow reader slows the command. */
+/** Starts a command as a filter of a file. Nothing is buffered beyond the pipes: a slow reader slows the command. */
 export function startFilter(
   name: ToolName,
   args: readonly string[],
-  input: { readonly file: string } | Readable,
+  inputFile: string,
   options: RunOptions = {},
 ): Filter {
-  // The command reads a file by itself: its bytes need not pass through this process.
-  const fd = input instanceof Readable ? null : openSync(input.file, "r");
+  const fd = openSync(inputFile, "r"); // the command reads by itself: the bytes need not pass through this process
   const subprocess = execa(name, args, {
     reject: false,
     buffer: { stdout: false, stderr: true },
-    stdin: input instanceof Readable ? input : [fd as 0],
+    stdin: [fd as 0],
     env: environment,
     extendEnv: false,
   });
-  if (fd !== null) closeSync(fd); // the command has its own copy
+  closeSync(fd); // the command has its own copy
   return {
     output: subprocess.stdout as AsyncIterable<Uint8Array>,
     async finished() {
