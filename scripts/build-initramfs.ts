@@ -154,8 +154,8 @@ PS1='reimage:$PWD# '
 
 /** Writes the archive: sorted, owned by root, without times, so that it depends on the content alone. */
 async function pack(image: string): Promise<void> {
-  // Window of 8 MiB: the kernel's decoder allocates it on top of the archive, and the machine may have 512 MB.
-  const level = process.env.RELEASE === "1" ? ["--ultra", "-22", "--zstd=wlog=23"] : ["-10"];
+  // No --ultra: its larger window would be allocated by the kernel on top of the archive, on a machine with 512 MB.
+  const level = process.env.RELEASE === "1" ? ["-19"] : ["-10"];
   await $({ cwd: tree, env: environment, quiet: true })`find . -type d -exec chmod 755 {} +
     find . -exec touch -h -d @0 {} +
     find . -mindepth 1 | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible | zstd -q -f -T0 ${level} -o ../${basename(image)}`;

@@ -12,7 +12,10 @@ const ALWAYS = [
 /** modprobe runs beside each other; more than the cores of a small machine bring nothing. */
 const PARALLEL = 4;
 
-/** Every modalias below a directory of sysfs, each once. Devices that go away meanwhile are no error. */
+/**
+ * Every modalias below a directory of sysfs, each once. Devices that go away meanwhile are no error. They stand in `uevent`,
+ * where udev takes them from too: an SD card has no `modalias` of its own.
+ */
 export async function readModaliases(directory = "/sys/devices"): Promise<Set<string>> {
   const aliases = new Set<string>();
   async function visit(current: string): Promise<void> {
@@ -21,9 +24,9 @@ export async function readModaliases(directory = "/sys/devices"): Promise<Set<st
       (entries ?? []).map(async (entry) => {
         const path = join(current, entry.name);
         if (entry.isDirectory()) await visit(path); // sysfs links are not followed: they lead to other devices
-        if (entry.name !== "modalias") return;
-        const text = (await readFile(path, "utf8").catch(ignoreGone))?.trim();
-        if (text) aliases.add(text);
+        if (entry.name !== "uevent") return;
+        const alias = /^MODALIAS=(.+)$/m.exec((await readFile(path, "utf8").catch(ignoreGone)) ?? "")?.[1];
+        if (alias !== undefined) aliases.add(alias);
       }),
     );
   }

@@ -12,18 +12,20 @@ afterEach(() => rmSync(sys, { recursive: true, force: true }));
 
 function device(path: string, modalias?: string): void {
   mkdirSync(join(sys, path), { recursive: true });
-  if (modalias !== undefined) writeFileSync(join(sys, path, "modalias"), modalias);
+  const alias = modalias === undefined ? "" : `MODALIAS=${modalias}\n`;
+  writeFileSync(join(sys, path, "uevent"), `DRIVER=some\n${alias}OF_NAME=it\n`);
 }
 
 describe("readModaliases", () => {
   test("finds devices at any depth, each alias once, and does not follow links", async () => {
-    device("pci0000:00/0000:00:04.0", "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00\n");
-    device("pci0000:00/0000:00:04.0/virtio1", "virtio:d00000002v00001AF4\n");
-    device("pci0000:00/0000:00:05.0/virtio2", "virtio:d00000002v00001AF4\n");
+    device("pci0000:00/0000:00:04.0", "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00");
+    device("pci0000:00/0000:00:04.0/virtio1", "virtio:d00000002v00001AF4");
+    device("pci0000:00/0000:00:05.0/virtio2", "virtio:d00000002v00001AF4");
     device("platform/reg-dummy");
-    device("platform/empty", "\n");
+    device("pci0000:00/0000:00:06.0/mmc_host/mmc0/mmc0:4567", "mmc:block");
     symlinkSync("../..", join(sys, "pci0000:00/0000:00:04.0/subsystem"));
     expect([...(await readModaliases(sys))].sort()).toEqual([
+      "mmc:block",
       "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00",
       "virtio:d00000002v00001AF4",
     ]);
