@@ -40,6 +40,8 @@ export interface ReimageOptions extends Partial<Omit<VmOptions, "initrd">> {
   readonly before?: string;
   /** Shell commands that run beside it. */
   readonly beside?: string;
+  /** The `console=` arguments of the kernel; the screen and the serial line unless given. */
+  readonly consoles?: string;
 }
 
 /** Opens a kiosk. `base` is another old disk than the cached one. */
@@ -55,7 +57,7 @@ export async function openKioskVm(size: Size, table: Table, bus: DiskBus, base?:
     folder,
     disk,
     async startReimage(options = {}) {
-      const { furtherConfig, furtherList, before, beside, append, ...vmOptions } = options;
+      const { furtherConfig, furtherList, before, beside, consoles, append, ...vmOptions } = options;
       const config = kioskConfig(size, table, furtherConfig);
       const list = config["retentionlist.txt"] + (furtherList ?? "");
       const hook: Record<string, AppendedFile> =
@@ -67,7 +69,7 @@ export async function openKioskVm(size: Size, table: Table, bus: DiskBus, base?:
         firmware,
         disks: [disk],
         kernel: resolve("build/vmlinuz"),
-        append: `console=tty0 console=ttyS0,115200 quiet ${start} ${append ?? ""}`,
+        append: `${consoles ?? "console=tty0 console=ttyS0,115200"} quiet ${start} ${append ?? ""}`,
         ...vmOptions,
         initrd,
       });
@@ -94,7 +96,7 @@ export PATH=/usr/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-modprobe -aq ahci sd_mod virtio_pci virtio_blk nvme
+/usr/bin/modprobe -aq ahci sd_mod virtio_pci virtio_blk nvme
 ${before}
 umount /dev /sys /proc
 (

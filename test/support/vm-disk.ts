@@ -11,8 +11,8 @@ export interface VmDisk {
   /** Logical and physical; 512 unless given. Not on SATA. */
   readonly sectorSizeBytes?: 512 | 4096;
   readonly readOnly?: boolean;
-  /** Every read or write that touches this byte fails with this errno (5 EIO, 28 ENOSPC). */
-  readonly failing?: { readonly access: "read" | "write"; readonly atByte: number; readonly errno: number };
+  /** Every read or write that touches this byte, or every flush, fails with this errno (5 EIO, 28 ENOSPC). */
+  readonly failing?: { readonly access: "read" | "write" | "flush"; readonly atByte: number; readonly errno: number };
 }
 
 /** Creates a qcow2 file that starts with what `base` (raw) holds and takes all writes. */
@@ -86,7 +86,7 @@ function blockDevice(disk: VmDisk, id: string): string[] {
   const rule = {
     event: "none",
     iotype: access,
-    sector: Math.floor(atByte / 512),
+    sector: access === "flush" ? -1 : Math.floor(atByte / 512), // -1: wherever it is
     errno,
     once: false,
     immediately: false,
