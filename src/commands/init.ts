@@ -2,7 +2,8 @@
  * `reimage init`: the whole run in the initramfs, from the bare kernel to the reboot. initramfs/init starts it, and again
  * if it dies: every step finds out what is done already.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseKernelCommandLine } from "../config/kernel-command-line.ts";
 import { resolveConfig } from "../config/resolve.ts";
@@ -14,7 +15,7 @@ import { waitForTarget } from "../init/devices.ts";
 import { decideEnding, type Ending, endMachine } from "../init/ending.ts";
 import { RESCUE_STATUS } from "../init/exit-status.ts";
 import { createGuardian, type Guardian } from "../init/guardian.ts";
-import { hasSucceeded, readLeftTarget } from "../init/left-behind.ts";
+import { hasSucceeded } from "../init/left-behind.ts";
 import { clearLeftovers } from "../init/leftovers.ts";
 import { limitRunDirectory } from "../init/memory.ts";
 import { loadModules, watchForHardware } from "../init/modules.ts";
@@ -29,6 +30,8 @@ import { writeReport } from "../report/report-json.ts";
 import { createReporter } from "../report/reporter.ts";
 import { eventsPath, logPath, reportFor, reportPath } from "../stages/record.ts";
 import { runStages } from "../stages/run.ts";
+import { readLeftTarget } from "../stages/state.ts";
+import { lockWorkDir } from "../stages/work-dir.ts";
 import { version } from "../version.ts";
 import { defaultConfigPath } from "./run-options.ts";
 
@@ -89,7 +92,7 @@ function openSession(): Session {
 /** Kernel messages below "error" would break the progress bar; they stay in dmesg. Who asked for more gets it. */
 function quietenKernel(commandLine: string): void {
   if (!/(^|\s)(debug|ignore_loglevel|loglevel=\S*)(\s|$)/.test(commandLine))
-    writeFileSync("/proc/sys/kernel/printk", "3");
+    writeFileSync("/proc/sys/kernel/printk", "4");
 }
 
 async function runAll({ reporter, guardian }: Session): Promise<Ended> {
@@ -98,6 +101,7 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
   try {
     for (const failure of await mountFromTable()) warn(reporter, describeError(failure));
     await clearLeftovers(workDir);
+    await using _lock = await lockWorkDir(workDir); // against a technician's `reimage run` in a shell beside it
     const read = readConfig();
     config = read.config;
     for (const terminal of await startShells(config?.shells ?? DEFAULT_SHELLS, workDir)) {
@@ -108,8 +112,10 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
     for (const complaint of await loadModules(seen)) detail(reporter, complaint);
     detail(reporter, `drivers for ${seen.size} devices after ${Math.round(performance.now() - start)} ms`);
     if (config === null) throw read.error;
+    leaveOnFailure(config);
     watchdog = await guardWith(config, reporter, guardian);
-    if (hasSucceeded(workDir)) return { outcome: "success", target: "complete", config, watchdog };
+    if (hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched")
+      return { outcome: "success", target: "complete", config, watchdog };
 
     const availableBytes = await limitRunDirectory();
     detail(
@@ -125,12 +131,21 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
     const target = readLeftTarget(workDir);
     const [reason, hint] = [describeError(error), error.hint ?? null];
     reporter.emit({ type: "run-failed", stage: null, target, code: error.code, reason, hint });
-    writeReport(
-      reportPath(workDir),
-      reportFor(workDir, { outcome: "failed", stage: null, target, error }, null, null, null),
-    );
+    try {
+      const report = reportFor(workDir, { outcome: "failed", stage: null, target, error }, null, null, null);
+      writeReport(reportPath(workDir), report);
+    } catch (cause) {
+      warn(reporter, `${reportPath(workDir)} cannot be written: ${describeError(cause)}`);
+    }
     return { outcome: "failed", target, config, watchdog };
   }
+}
+
+/** Tells the bootstrap how to go on where this program cannot stay up (busybox's `reboot` or `poweroff`). */
+function leaveOnFailure({ onFailure }: Config): void {
+  const path = join(workDir, "on-failure");
+  if (onFailure === "shell") rmSync(path, { force: true });
+  else writeFileSync(path, onFailure);
 }
 
 /** The configuration, or why there is none: then a technician needs shells and his keyboard all the more. */

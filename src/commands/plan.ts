@@ -1,7 +1,7 @@
 /** `reimage plan`: judges everything as `run` would, changes nothing, and prints what would happen. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { describeConfig } from "../config/describe.ts";
 import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
@@ -26,7 +26,7 @@ ${sharedUsage}
 Exit status: 0 the run can begin, 2 wrong usage or configuration, 3 the run would be refused.
 `,
   async run(args) {
-    const { config, json } = parseRunOptions(args);
+    const { config, json, workDir: runDir } = parseRunOptions(args);
     const workDir = mkdtempSync(join(tmpdir(), "reimage-plan-"));
     try {
       mkdirSync(join(workDir, "mnt"));
@@ -36,7 +36,8 @@ Exit status: 0 the run can begin, 2 wrong usage or configuration, 3 the run woul
           if (event.type === "warning") warnings.push(event.message);
         },
       };
-      await using judged = await judge(config, { workDir, reporter, waitSeconds: 0, setTargetState: () => {} }, false);
+      const context = { workDir, reporter, waitSeconds: 0, setTargetState: () => {}, keepRestored: () => {} };
+      await using judged = await judge(config, context, { copy: false, memoryDir: nearestDirectory(runDir) });
       const plan = { ...describePlan(config, judged), warnings };
       process.stdout.write(json ? `${JSON.stringify(plan, null, 2)}\n` : formatPlan(plan));
     } finally {
@@ -45,6 +46,11 @@ Exit status: 0 the run can begin, 2 wrong usage or configuration, 3 the run woul
     return exitStatus.done;
   },
 };
+
+/** The directory itself, or the one above it that is there. */
+function nearestDirectory(path: string): string {
+  return existsSync(path) ? path : nearestDirectory(dirname(resolve(path)));
+}
 
 /** The plan as data. */
 function describePlan(config: Config, judged: Judgement) {

@@ -1,6 +1,7 @@
 /** The options that `plan` and `run` share: which configuration, and where the work directory is. */
 import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { parseKernelCommandLine } from "../config/kernel-command-line.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { parseSetOption } from "../config/set-option.ts";
@@ -31,7 +32,10 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     throw new ReimageError("config", `the configuration ${configPath} is not there`, { hint: "check --config" });
   }
   const text = existsSync(configPath) ? readFileSync(configPath, "utf8") : null;
-  return { config: resolveConfig(text, configPath, set.map(parseSetOption)), workDir: work, yes, json };
+  // Without --config this is the configuration of the initramfs, which the kernel command line overrides there too.
+  const kernel = values.config === undefined ? parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8")) : [];
+  const overrides = [...kernel, ...set.map(parseSetOption)];
+  return { config: resolveConfig(text, configPath, overrides), workDir: work, yes, json };
 }
 
 function parse(args: readonly string[]) {

@@ -1,5 +1,4 @@
 /** `reimage run`: the three stages in a running system, for loop devices and rescue systems. */
-import { mkdirSync } from "node:fs";
 import { ReimageError } from "../errors.ts";
 import { createConsoleSink } from "../report/console.ts";
 import { createLogSink } from "../report/log.ts";
@@ -7,6 +6,7 @@ import { createNdjsonSink, readLastSeq } from "../report/ndjson.ts";
 import { createReporter } from "../report/reporter.ts";
 import { eventsPath, logPath } from "../stages/record.ts";
 import { runStages } from "../stages/run.ts";
+import { lockWorkDir } from "../stages/work-dir.ts";
 import { version } from "../version.ts";
 import { type Command, statusOf } from "./command.ts";
 import { parseRunOptions, sharedUsage } from "./run-options.ts";
@@ -31,7 +31,7 @@ Exit status: 0 done, 2 wrong usage or configuration, 3 refused and the disk is u
         hint: "`reimage plan` with the same options shows what would happen, and writes nothing",
       });
     }
-    mkdirSync(workDir, { recursive: true, mode: 0o700 });
+    await using _lock = await lockWorkDir(workDir);
     const console = createConsoleSink([
       { kind: process.stdout.isTTY ? "terminal" : "line", write: (text) => void process.stdout.write(text) },
     ]);

@@ -15,6 +15,8 @@ export interface BlockDevice extends AsyncDisposable {
   readonly path: string;
   /** For ioctls, such as rereadPartitions while the device is held exclusively. */
   readonly fd: number;
+  /** `major:minor` of what is open, whatever the path means by now. */
+  readonly deviceNumber: string;
   readonly sizeBytes: number;
   /** The logical sector size. */
   readonly sectorSizeBytes: number;
@@ -43,27 +45,40 @@ export async function openBlockDevice(path: string, options: OpenOptions): Promi
   const flags = (options.write ? constants.O_RDWR : constants.O_RDONLY) | (options.exclusive ? constants.O_EXCL : 0);
   const handle = await openHandle(path, flags);
   try {
-    if (!(await handle.stat()).isBlockDevice()) {
-      throw new ReimageError("device-io", `${path} is not a block device`);
-    }
-    return new OpenBlockDevice(path, handle, getSizeBytes(handle.fd), getSectorSizeBytes(handle.fd));
+    const status = await handle.stat({ bigint: true });
+    if (!status.isBlockDevice()) throw new ReimageError("device-io", `${path} is not a block device`);
+    const facts = { sizeBytes: getSizeBytes(handle.fd), sectorSizeBytes: getSectorSizeBytes(handle.fd) };
+    return new OpenBlockDevice(path, handle, { ...facts, deviceNumber: formatDeviceNumber(status.rdev) });
   } catch (error) {
     await handle.close();
     throw error instanceof ReimageError ? error : ioError(`asking ${path} for its size`, error);
   }
 }
 
+/** `major:minor` of a dev_t, as makedev(3) puts it together. */
+function formatDeviceNumber(device: bigint): string {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn & 0xffffffffn);
+  return `${major}:${minor}`;
+}
+
 class OpenBlockDevice implements BlockDevice {
   readonly path: string;
+  readonly deviceNumber: string;
   readonly sizeBytes: number;
   readonly sectorSizeBytes: number;
   readonly #handle: FileHandle;
   #direct: FileHandle | null = null;
 
-  constructor(path: string, handle: FileHandle, sizeBytes: number, sectorSizeBytes: number) {
+  constructor(
+    path: string,
+    handle: FileHandle,
+    facts: Pick<BlockDevice, "sizeBytes" | "sectorSizeBytes" | "deviceNumber">,
+  ) {
     this.path = path;
-    this.sizeBytes = sizeBytes;
-    this.sectorSizeBytes = sectorSizeBytes;
+    this.deviceNumber = facts.deviceNumber;
+    this.sizeBytes = facts.sizeBytes;
+    this.sectorSizeBytes = facts.sectorSizeBytes;
     this.#handle = handle;
   }
 

@@ -5,7 +5,7 @@ import type { BootInfo } from "./boot-info.ts";
 import { isSameByPath } from "./by-path.ts";
 import type { Disk } from "./inventory.ts";
 
-export { assertSameDisk, checkUnused, parseSwaps, type Swap } from "./target-state.ts";
+export { assertSameDisk, checkUnused, findDiskAgain, parseSwaps, type Swap } from "./target-state.ts";
 
 /** What the old OS says about its disk. */
 export interface GuardFacts {

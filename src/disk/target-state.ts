@@ -44,6 +44,24 @@ export function checkUnused(disk: Disk, mounts: readonly MountInfo[], swaps: rea
 }
 
 /**
+ * A disk that has been written already, found again by what it says of itself: a reset link or a reseated cable gives it
+ * another number and maybe another name.
+ * @throws ReimageError `target` where it is not there, or where no serial number or WWN tells it from another disk.
+ */
+export function findDiskAgain(before: Disk, now: readonly Disk[]): Disk {
+  const isKnown = before.serial !== null || before.wwn !== null;
+  const found = now.filter(
+    (disk) =>
+      disk.serial === before.serial &&
+      disk.wwn === before.wwn &&
+      disk.sizeBytes === before.sizeBytes &&
+      disk.sectorSizeBytes === before.sectorSizeBytes,
+  );
+  const [disk] = found;
+  return isKnown && disk !== undefined && found.length === 1 ? disk : assertSameDisk(before, now);
+}
+
+/**
  * The disk as it is now, for the check right before the first write.
  * @throws ReimageError `target` when it is gone, or when its device number belongs to another disk by now.
  */

@@ -1,7 +1,7 @@
 /** Whether an image suits the disk and the configuration. Pure: what is known in, a refusal or nothing out. */
 import { relocateGpt } from "../disk/gpt-relocate.ts";
 import { ReimageError } from "../errors.ts";
-import type { ImageOutline, OutlinedPartition } from "./outline.ts";
+import { headBytes, type ImageOutline, type OutlinedPartition } from "./outline.ts";
 
 /** File systems that the initramfs can write to. */
 const writableTypes = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"];
@@ -97,9 +97,11 @@ export function requirePartitions(
         },
       );
     }
-    if (!partition.wasSeen) continue;
     const type = partition.fileSystem?.type;
-    if (type !== undefined && writableTypes.includes(type)) continue;
+    if (!partition.wasSeen || (type !== undefined && writableTypes.includes(type))) {
+      requireBehindHead(key, partition, name);
+      continue;
+    }
     throw new ReimageError(
       "image",
       `${key}: partition ${partition.number} of image ${name}, at byte ${partition.startBytes}, holds ${type ?? "no known file system"}`,
@@ -108,6 +110,16 @@ export function requirePartitions(
       },
     );
   }
+}
+
+/** What begins within the first MiB cannot be mounted before the commit, and the commit would undo what was restored. */
+function requireBehindHead(key: string, { number, startBytes }: OutlinedPartition, name: string): void {
+  if (startBytes >= headBytes) return;
+  throw new ReimageError(
+    "image",
+    `${key}: partition ${number} of image ${name} begins at byte ${startBytes}, within the first MiB, which is written last`,
+    { hint: "make the image with partitions that begin at 1 MiB or behind, as tools have done since 2010" },
+  );
 }
 
 function describe(partitions: readonly OutlinedPartition[]): string {

@@ -1,7 +1,5 @@
 /** What an earlier process of this run, which was killed, has left in the work directory. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import type { TargetState } from "../report/events.ts";
 import { reportPath } from "../stages/record.ts";
 
 function readJson(path: string): unknown {
@@ -10,16 +8,6 @@ function readJson(path: string): unknown {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;
-  }
-}
-
-/** What has become of the target. A state that cannot be read counts as `partial`, which is the one to be careful with. */
-export function readLeftTarget(workDir: string): TargetState {
-  try {
-    const state = readJson(join(workDir, "state.json")) as { target?: TargetState } | null;
-    return state === null ? "untouched" : (state.target ?? "partial");
-  } catch {
-    return "partial";
   }
 }
 

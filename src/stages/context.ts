@@ -1,5 +1,7 @@
 /** What every stage is handed beside its own input. */
+
 import type { Reporter, StageName, TargetState } from "../report/events.ts";
+import type { Restored } from "./restored.ts";
 
 export interface StageContext {
   /** Where the image, the retained files and the record of the run are kept; in memory, in an initramfs. */
@@ -9,6 +11,8 @@ export interface StageContext {
   readonly waitSeconds: number;
   /** Records what has become of the target, durably over a crash of this process, before it becomes so. */
   setTargetState(state: TargetState): void;
+  /** Records what was restored, before the commit that makes it count. */
+  keepRestored(restored: Restored): void;
 }
 
 /** Tells what a stage is doing, in words for the operator. */

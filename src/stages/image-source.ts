@@ -1,11 +1,11 @@
 /** Where the image comes from: taking `image.source` apart, and finding what vouches for the image. */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { parseSource } from "../config/names.ts";
 import { type Config, DEFAULT_PUBLIC_KEY } from "../config/schema.ts";
 import { ReimageError } from "../errors.ts";
 import { LARGEST_MANIFEST_BYTES, type Manifest, parseManifest } from "../image/manifest.ts";
 import { parsePublicKey, verifyMinisign } from "../image/minisign.ts";
+import { pathIn } from "./mount-point.ts";
 
 /** An image on a file system that has to be mounted, or a file of the running system (in an initramfs: packed into it). */
 export type ImageSource =
@@ -29,12 +29,10 @@ export function resolveSource(text: string): ImageSource {
  * @throws ReimageError `signature` where a key is configured and no valid signed manifest is found; `image` for a manifest
  * that cannot be read.
  */
-export function readManifest(config: Config, source: ImageSource, root: string): Manifest | null {
+export async function readManifest(config: Config, source: ImageSource, root: string): Promise<Manifest | null> {
   const { publicKey, publicKeyNamed } = config.image;
-  const manifestPath = join(
-    root,
-    config.image.manifest === null ? `${source.path}.manifest.json` : explicitPath(config),
-  );
+  const wanted = config.image.manifest === null ? `${source.path}.manifest.json` : explicitPath(config);
+  const manifestPath = await pathIn(root, wanted);
   const isSigned = existsSync(publicKey);
   // The default key is optional even where the configuration spells it out; any other was meant to be there.
   if (publicKeyNamed && publicKey !== DEFAULT_PUBLIC_KEY && !isSigned) {

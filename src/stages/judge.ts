@@ -2,29 +2,32 @@
  * Promise 1, judge first: everything that can be judged about a run, while nothing has been written anywhere but to the
  * work directory. Stage save keeps what this returns; `reimage plan` prints it.
  */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
+import { refuseUnsupported } from "../config/support.ts";
 import { checkUnused, chooseTarget, parseSwaps } from "../disk/guard.ts";
-import { type Disk, deviceToDisks } from "../disk/inventory.ts";
-import { type Mount, mountReadOnly, parseMountInfo } from "../disk/mounts.ts";
+import type { Disk } from "../disk/inventory.ts";
+import { parseMountInfo } from "../disk/mounts.ts";
 import type { PartitionTable } from "../disk/partition-table.ts";
 import { ReimageError } from "../errors.ts";
-import { decoderThreads } from "../image/decode.ts";
+import { decoderMemoryBytes } from "../image/decode.ts";
+import { detectFormat, formatHeadBytes } from "../image/formats.ts";
+import { readMachine, requireHardware } from "../image/hardware.ts";
 import { type InspectedImage, inspectImage } from "../image/inspect.ts";
-import type { Manifest } from "../image/manifest.ts";
 import { type OutlinedPartition, probePartitions } from "../image/outline.ts";
 import { requirePartitions, requireTable } from "../image/requirements.ts";
 import { createProgress } from "../report/progress.ts";
 import { parseRetentionList } from "../retention/list.ts";
-import { openRootedDirectory } from "../retention/rooted.ts";
 import { type RetainedSelection, selectRetained } from "../retention/select.ts";
+import { missingTools } from "../system/commands.ts";
 import { type MemoryFacts, type MemoryNeed, readMemory, requireMemory } from "../system/memory.ts";
 import { type StageContext, step, warn } from "./context.ts";
-import { type ImageSource, readManifest, resolveSource } from "./image-source.ts";
+import { resolveSource } from "./image-source.ts";
 import { type Located, locate } from "./locate.ts";
 import { mountOldOs, type OldOs, readBootInfo } from "./old-os.ts";
+import { openSource } from "./open-source.ts";
 
 /** Where the image is read from during the write. */
 export type ImageLocation =
@@ -44,15 +47,23 @@ export interface Judgement extends AsyncDisposable {
   readonly memory: { readonly need: MemoryNeed; readonly facts: MemoryFacts };
 }
 
-/** What this program takes beyond the image and the files: buffers, and lbzip2's for each of its threads. Measured. */
-const workingSetBytes = (64 + 16 * decoderThreads) << 20;
+export interface JudgeOptions {
+  /** Whether an image that lies on the target is copied into the work directory. */
+  readonly copy: boolean;
+  /** Whose room counts: where the run keeps, or would keep, the image and the retained files. */
+  readonly memoryDir: string;
+}
 
 /**
  * Judges the whole run. Retained files are not copied yet; the image is copied into the work directory where it lies on
  * the target and `copy` is set, so that what is judged is what will be written.
  * @throws ReimageError for everything that would not end well.
  */
-export async function judge(config: Config, context: StageContext, copy: boolean): Promise<Judgement> {
+export async function judge(config: Config, context: StageContext, options: JudgeOptions): Promise<Judgement> {
+  refuseUnsupported(config, { kexec: false });
+  requireTools();
+  if (config.control !== null)
+    warn(context, "save", "control: this version reports to no endpoint; the run goes on without");
   const source = resolveSource(config.image.source);
   const rules = readRetentionList(config);
   await using stack = new AsyncDisposableStack();
@@ -61,28 +72,39 @@ export async function judge(config: Config, context: StageContext, copy: boolean
   if (oldOs !== null) stack.use(oldOs);
 
   const target = await judgeTarget(config, located, oldOs, context);
-  const { manifest, path: imagePath } = await openSource(config, source, located, context, stack);
+  const opened = await openSource(config, source, located, target, context.workDir, stack);
+  const { manifest, path: imagePath, isOnTarget } = opened;
   const retained = oldOs === null ? null : await selectRetained(oldOs.root, rules);
   for (const warning of retained?.warnings ?? []) warn(context, "save", warning);
   for (const missing of retained?.missing ?? []) warn(context, "save", `${missing}: nothing in the old OS matches it`);
 
-  const isOnTarget = await liesOn(located, target);
+  if (retained !== null && rules.length > 0 && retained.count === 0) {
+    throw new ReimageError(
+      "retain",
+      `nothing in the old OS (old.root: ${config.old.root}) matches the retention list`,
+      {
+        hint: "check old.root, old.mounts and the list; to retain nothing at all, leave out retention.list",
+      },
+    );
+  }
   const memory = {
     need: {
       imageBytes: isOnTarget ? await sizeOf(imagePath, config.image.source) : 0,
       retainedBytes: retained?.totalBytes ?? 0,
-      workingSetBytes,
+      workingSetBytes: await readWorkingSet(imagePath),
     },
-    facts: await readMemory(context.workDir),
+    facts: await readMemory(options.memoryDir),
   };
-  requireMemory(memory.need, memory.facts, context.workDir);
-  if (manifest !== null) requireHardware(manifest, target, memory.facts);
+  requireMemory(memory.need, memory.facts, options.memoryDir);
+  if (manifest !== null) {
+    requireHardware(manifest, { machine: await readMachine(), target, availableBytes: memory.facts.availableBytes });
+  }
 
   const copyPath = join(context.workDir, "image");
   const image = await inspectImage({
     path: imagePath,
     name: config.image.source,
-    copyTo: isOnTarget && copy ? copyPath : null,
+    copyTo: isOnTarget && options.copy ? copyPath : null,
     manifest,
     target,
     startProgress: (what, totalBytes) => createProgress(context.reporter, "save", what, totalBytes),
@@ -155,36 +177,26 @@ async function judgeTarget(
   return target;
 }
 
-async function openSource(
-  config: Config,
-  source: ImageSource,
-  located: Located,
-  context: StageContext,
-  stack: AsyncDisposableStack,
-): Promise<{ manifest: Manifest | null; path: string }> {
-  if (source.kind === "file") return { manifest: readManifest(config, source, "/"), path: source.path };
-  const mount = stack.use(await mountSource(located.imageFileSystem?.device ?? "", context.workDir));
-  return { manifest: readManifest(config, source, mount.directory), path: await pathIn(mount.directory, source.path) };
+/** What this program takes beyond the image and the files: its buffers, and what the decoder takes. */
+async function readWorkingSet(imagePath: string): Promise<number> {
+  const BUFFER_BYTES = 64 << 20;
+  const head = Buffer.alloc(formatHeadBytes);
+  const format = await open(imagePath, "r")
+    .then(async (file) => {
+      await using image = file;
+      return detectFormat(head.subarray(0, (await image.read(head, 0, head.length, 0)).bytesRead));
+    })
+    .catch(() => null); // what is wrong with the image is told when it is judged
+  return BUFFER_BYTES + (format === null ? 0 : decoderMemoryBytes[format]);
 }
 
-/** Mounts the file system that holds the image. */
-export async function mountSource(device: string, workDir: string): Promise<Mount> {
-  const directory = join(workDir, "mnt", "source");
-  mkdirSync(directory, { recursive: true });
-  return await mountReadOnly(device, directory);
-}
-
-/** A path inside a mounted file system, whose symbolic links cannot lead outside. */
-export async function pathIn(root: string, path: string): Promise<string> {
-  await using directory = await openRootedDirectory(root);
-  const inside = await directory.resolve(path);
-  return join(root, inside?.toString() ?? path);
-}
-
-/** Whether the image lies on the disk that will be overwritten. */
-async function liesOn(located: Located, target: Disk): Promise<boolean> {
-  if (located.imageFileSystem === null) return false;
-  return (await deviceToDisks(located.imageFileSystem.device)).includes(target.name);
+/** @throws ReimageError `command` naming the commands that this system lacks. */
+function requireTools(): void {
+  const missing = missingTools();
+  if (missing.length === 0) return;
+  throw new ReimageError("command", `this system lacks ${missing.join(", ")}`, {
+    hint: "install them, or add them to the initramfs",
+  });
 }
 
 async function sizeOf(path: string, name: string): Promise<number> {
@@ -192,30 +204,6 @@ async function sizeOf(path: string, name: string): Promise<number> {
     return (await stat(path)).size;
   } catch (cause) {
     throw new ReimageError("image", `image ${name} is not there`, { cause, hint: "check image.source" });
-  }
-}
-
-function requireHardware(manifest: Manifest, target: Disk, memory: MemoryFacts): void {
-  if (manifest.sectorSizeBytes !== target.sectorSizeBytes) {
-    throw new ReimageError(
-      "image",
-      `the image was made for sectors of ${manifest.sectorSizeBytes} bytes, the target disk has sectors of ${target.sectorSizeBytes}`,
-      { hint: `use an image that was made for sectors of ${target.sectorSizeBytes} bytes` },
-    );
-  }
-  if (manifest.leastDiskBytes !== undefined && target.sizeBytes < manifest.leastDiskBytes) {
-    throw new ReimageError(
-      "too-small",
-      `the image asks for a disk of ${manifest.leastDiskBytes} bytes; ${target.path} has ${target.sizeBytes}`,
-      { hint: "use a larger disk, or an image for smaller ones" },
-    );
-  }
-  if (manifest.leastRamBytes !== undefined && memory.availableBytes < manifest.leastRamBytes) {
-    throw new ReimageError(
-      "memory",
-      `the image asks for ${manifest.leastRamBytes} bytes of memory; ${memory.availableBytes} are available`,
-      { hint: "use a machine with more memory, or an image that asks for less" },
-    );
   }
 }
 

@@ -29,6 +29,7 @@ const pollMilliseconds = 250;
 export async function locate(config: Config, source: ImageSource, waitSeconds: number): Promise<Located> {
   const deadline = performance.now() + waitSeconds * 1000;
   let groups: ActiveVolumeGroups | null = null;
+  let problem: unknown = null;
   for (;;) {
     try {
       return await locateNow(config, source, groups);
@@ -36,12 +37,20 @@ export async function locate(config: Config, source: ImageSource, waitSeconds: n
       if (!(error instanceof ReimageError) || !["old-os", "image"].includes(error.code)) throw error;
       if (groups === null || groups.names.length === 0) {
         // The root may lie on a logical volume, which is there only once its group is active.
-        groups = await activateVolumeGroups();
-        if (groups.names.length > 0) continue;
+        const activated = await activateVolumeGroups().catch((cause: unknown) => {
+          problem = cause; // of a group that may have nothing to do with this run, or whose disks are still appearing
+          return null;
+        });
+        if (activated !== null) groups = activated;
+        if (activated !== null && activated.names.length > 0) continue;
       }
       if (performance.now() >= deadline) {
-        await groups[Symbol.asyncDispose]();
-        throw error;
+        await groups?.[Symbol.asyncDispose]();
+        if (problem === null) throw error;
+        throw new ReimageError(error.code, error.message, {
+          cause: problem,
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
+        });
       }
       await sleep(pollMilliseconds);
     }

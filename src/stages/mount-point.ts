@@ -1,4 +1,4 @@
-/** Where a further file system is mounted below a root that is not ours. */
+/** Paths in file systems that are not ours: where a further one is mounted, and where a file really is. */
 import { join } from "node:path";
 import { ReimageError } from "../errors.ts";
 import { openRootedDirectory } from "../retention/rooted.ts";
@@ -23,4 +23,11 @@ export async function mountPointBelow(root: string, mountPoint: string, which: "
   throw new ReimageError(`${which}-os`, `the ${which} root has no directory ${mountPoint} to mount at`, {
     hint: `check ${which}.mounts`,
   });
+}
+
+/** A path inside a mounted file system, whose symbolic links cannot lead outside. */
+export async function pathIn(root: string, path: string): Promise<string> {
+  await using directory = await openRootedDirectory(root);
+  const inside = await directory.resolve(path);
+  return join(root, inside?.toString() ?? path);
 }

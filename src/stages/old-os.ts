@@ -1,8 +1,9 @@
 /** The old OS, mounted to be read: its root, its further file systems, and what it says about its disk. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type BootInfo, bootInfoPath, parseBootInfo } from "../disk/boot-info.ts";
 import { mountReadOnly } from "../disk/mounts.ts";
+import { ReimageError } from "../errors.ts";
 import { openRootedDirectory } from "../retention/rooted.ts";
 import type { Located } from "./locate.ts";
 import { mountPointBelow } from "./mount-point.ts";
@@ -19,6 +20,15 @@ export async function mountOldOs(located: Located, workDir: string): Promise<Old
   mkdirSync(root, { recursive: true });
   await using mounted = new AsyncDisposableStack();
   mounted.use(await mountReadOnly(located.oldRoot.device, root));
+  if (!existsSync(join(root, "etc"))) {
+    throw new ReimageError(
+      "old-os",
+      `${located.oldRoot.device} (old.root) has no /etc: it is not the root of a system`,
+      {
+        hint: "set old.root to the file system that holds the old root; a root in a btrfs subvolume must be its default one",
+      },
+    );
+  }
   for (const [mountPoint, found] of located.oldMounts) {
     mounted.use(await mountReadOnly(found.device, await mountPointBelow(root, mountPoint, "old")));
   }

@@ -3,15 +3,13 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { openBlockDevice } from "../disk/block-device.ts";
 import { bootInfoPath, formatBootInfo } from "../disk/boot-info.ts";
 import { relocateGpt } from "../disk/gpt-relocate.ts";
-import { assertSameDisk } from "../disk/guard.ts";
-import { readDisks } from "../disk/inventory.ts";
+import type { Disk } from "../disk/inventory.ts";
 import { addPartitions, forgetPartitions, rereadPartitions, verifyPartitions } from "../disk/kernel-partitions.ts";
 import { mountReadOnly, mountReadWrite } from "../disk/mounts.ts";
 import { asReimageError, ReimageError } from "../errors.ts";
-import { clearFirstSector, commitHead } from "../image/commit.ts";
+import { clearPartitionTable, commitHead } from "../image/commit.ts";
 import { createProgress } from "../report/progress.ts";
 import { formatReport } from "../report/report-json.ts";
 import { type RetainedArchive, verifyArchive } from "../retention/archive.ts";
@@ -22,15 +20,15 @@ import { describeNewOs } from "./boot-info.ts";
 import { type StageContext, step, warn } from "./context.ts";
 import { mountNewOs } from "./new-os.ts";
 import { eventsPath, logPath, reportFor, reportPath, savedPermissionsPath } from "./record.ts";
+import type { Restored } from "./restored.ts";
 import type { Saved } from "./save.ts";
+import { guardTarget, withTarget } from "./target.ts";
 import type { Written } from "./write.ts";
 
-/** What is true at the end: the disk boots the new OS, with these files back in it. */
-export interface Restored {
-  readonly retained: RestoreSummary | null;
-}
-
-/** @throws ReimageError; the disk does not boot then, and can be restored again from what is in memory. */
+/**
+ * @throws ReimageError. Before the commit the disk does not boot then, and can be restored again from what is in memory;
+ * after it (`target: complete`) the disk boots, and only the kernel of this run does not know its partitions.
+ */
 export async function restore(
   config: Config,
   saved: Saved,
@@ -38,16 +36,17 @@ export async function restore(
   context: StageContext,
 ): Promise<Restored> {
   const head = readHead(written);
-  const target = assertSameDisk(saved.target, await readDisks());
+  const target = await guardTarget(saved.target, "partial");
   const { path } = target;
-  // A run that was killed during its commit may have left a disk that boots; not before the files are back.
-  await withTarget(path, (device) => clearFirstSector(device));
+  // The image may bring a backup GPT, and a run that was killed during its commit may have left a disk that boots.
+  await withTarget(target, clearPartitionTable);
 
   await forgetPartitions(path);
   await addPartitions(path, saved.table);
-  const retained = await personalise(config, saved, written, context);
+  const retained = await personalise(config, target, saved, written, context);
+  context.keepRestored({ retained });
 
-  await withTarget(path, async (device) => {
+  await withTarget(await guardTarget(saved.target, "partial"), async (device) => {
     const isGpt = saved.table.type === "gpt";
     const moved = isGpt ? relocateGpt(head, saved.table.sectorSizeBytes, device.sizeBytes) : null;
     if (moved !== null) await device.writeAt(moved.backup, moved.backupOffsetBytes);
@@ -70,17 +69,13 @@ function readHead(written: Written): Buffer {
   });
 }
 
-async function withTarget<T>(path: string, use: (device: Awaited<ReturnType<typeof openBlockDevice>>) => Promise<T>) {
-  await using device = await openBlockDevice(path, { write: true, exclusive: true });
-  return await use(device);
-}
-
 /**
  * Puts everything into the new OS that makes it this machine, and unmounts it. Then mounts it again, so that the files
  * come from the disk and not from the page cache, and compares them.
  */
 async function personalise(
   config: Config,
+  target: Disk,
   saved: Saved,
   written: Written,
   context: StageContext,
@@ -89,12 +84,14 @@ async function personalise(
   if (archive !== null) await verifyArchive(archive);
   let retained: RestoreSummary | null = null;
   {
-    await using newOs = await mountNewOs(config, saved, context.workDir, mountReadWrite);
+    await using newOs = await mountNewOs(config, target, saved.table, context.workDir, mountReadWrite);
     if (archive !== null) retained = await restoreFiles(archive, newOs.root, context);
     await describeRun(config, saved, written, retained, context, newOs.root, newOs.rootDevice);
   } // an unmount that fails means data that did not reach the disk, and throws
   if (archive !== null) {
-    await using newOs = await mountNewOs(config, saved, context.workDir, mountReadOnly);
+    await using newOs = await mountNewOs(config, target, saved.table, context.workDir, (device, directory) =>
+      mountReadOnly(device, directory, "new-os"),
+    );
     await verifyRestored(archive, newOs.root);
     step(context, "restore", "they were read back and are what was saved");
   }

@@ -1,5 +1,5 @@
 /** The whole run: the three stages in order, what is kept between them, and how it ends. */
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
@@ -7,11 +7,10 @@ import { unmountBelow } from "../disk/mounts.ts";
 import { asReimageError, describeError, ReimageError } from "../errors.ts";
 import type { Reporter, StageName, TargetState } from "../report/events.ts";
 import { writeReport } from "../report/report-json.ts";
-import { missingTools } from "../system/commands.ts";
 import type { StageContext } from "./context.ts";
 import { protectOthers } from "./protect.ts";
 import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
-import { type Restored, restore } from "./restore.ts";
+import { restore } from "./restore.ts";
 import { type Saved, save } from "./save.ts";
 import { forgetRun, type RunState, readLeftTarget, readState, writeState } from "./state.ts";
 import { write } from "./write.ts";
@@ -34,14 +33,14 @@ export interface RunOptions {
 }
 
 /**
- * Runs save, write and restore, carrying on where a killed process of the same run stopped. Never throws: every ending is
+ * Runs save, write and restore, carrying on where a killed process of the same run stopped. The caller holds the lock of
+ * the work directory (`lockWorkDir`). Never throws: every ending is
  * an outcome, an event and a report.json.
  */
 export async function runStages(config: Config, options: RunOptions): Promise<Outcome> {
   const { workDir, reporter } = options;
   let state: RunState | null = null;
   let stage: StageName | null = null;
-  let restored: Restored | null = null;
 
   function keep(change: Partial<RunState>): void {
     if (state === null) return;
@@ -51,6 +50,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     state = next;
   }
   const context: StageContext = {
+    keepRestored: (restored) => keep({ restored }),
     workDir,
     reporter,
     waitSeconds: options.waitSeconds,
@@ -69,27 +69,31 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
   }
 
   try {
-    mkdirSync(workDir, { recursive: true, mode: 0o700 });
     await unmountBelow(join(workDir, "mnt")); // left over from a killed process
     state = readState(workDir, config);
     const restarted = state.saved !== null;
     if (!restarted) forgetRun(workDir);
     reporter.emit({ type: "run-started", version: options.version, restarted });
-    requireTools();
 
+    if (state.target === "complete") return succeed(state); // killed between the commit and the last word
     const saved = state.saved ?? (await timed("save", () => saveAfresh(config, context)));
     keep({ saved });
     await using _protection = await protectOthers(saved.target);
-    const written = state.written ?? (await timed("write", () => write(saved, context)));
+    const written = state.written ?? (await timed("write", () => write(saved, context, state?.target ?? "partial")));
     keep({ written });
-    restored = await timed("restore", () => restore(config, saved, written, context));
-    const report = reportFor(workDir, { outcome: "success" }, saved, written, restored.retained);
-    writeReport(reportPath(workDir), report);
-    forgetRun(workDir);
-    reporter.emit({ type: "run-finished", target: "complete", disk: identityOf(saved.target) });
-    return { kind: "success", target: "complete" };
+    await timed("restore", () => restore(config, saved, written, context));
+    return succeed(state);
   } catch (thrown) {
     return await fail(asReimageError(thrown));
+  }
+
+  function succeed({ saved, written, restored }: RunState): Outcome {
+    if (saved === null) throw new ReimageError("bug", "a run is complete that has saved nothing");
+    const report = reportFor(workDir, { outcome: "success" }, saved, written, restored?.retained ?? null);
+    writeReport(reportPath(workDir), report);
+    reporter.emit({ type: "run-finished", target: "complete", disk: identityOf(saved.target) });
+    forgetRun(workDir);
+    return { kind: "success", target: "complete" };
   }
 
   async function fail(error: ReimageError): Promise<Outcome> {
@@ -113,14 +117,6 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     }
     return { kind: "failed", stage, target, error };
   }
-}
-
-function requireTools(): void {
-  const missing = missingTools();
-  if (missing.length > 0)
-    throw new ReimageError("command", `this system lacks ${missing.join(", ")}`, {
-      hint: "install them, or add them to the initramfs",
-    });
 }
 
 async function saveAfresh(config: Config, context: StageContext): Promise<Saved> {

@@ -9,16 +9,19 @@ import type { Config } from "../config/schema.ts";
 import { ReimageError } from "../errors.ts";
 import type { TargetState } from "../report/events.ts";
 import { keepFile } from "./keep-file.ts";
+import type { Restored } from "./restored.ts";
 import type { Saved } from "./save.ts";
 import type { Written } from "./write.ts";
 
 /** `saved` and `written` are what those stages returned; null until then. */
 export interface RunState {
-  /** Of the configuration that the run was started with. */
+  /** Of what stage save went by. The rest of the configuration may be corrected while a run is carried on. */
   readonly configSha256: string;
   readonly target: TargetState;
   readonly saved: Saved | null;
   readonly written: Written | null;
+  /** What was restored, recorded before the commit. */
+  readonly restored: Restored | null;
 }
 
 const statePath = (workDir: string) => join(workDir, "state.json");
@@ -26,18 +29,23 @@ const statePath = (workDir: string) => join(workDir, "state.json");
 /**
  * The state to carry on from: the one that an earlier process left behind, or a new one. What an earlier process had not
  * saved completely is started over.
- * @throws ReimageError `state` where a run with another configuration has begun to write.
+ * @throws ReimageError `state` where a run with another image, target, old OS or retention list has begun to write.
  */
 export function readState(workDir: string, config: Config): RunState {
-  const configSha256 = createHash("sha256").update(JSON.stringify(config)).digest("hex");
-  const fresh: RunState = { configSha256, target: "untouched", saved: null, written: null };
+  const { image, target, old, retention } = config;
+  const configSha256 = createHash("sha256").update(JSON.stringify({ image, target, old, retention })).digest("hex");
+  const fresh: RunState = { configSha256, target: "untouched", saved: null, written: null, restored: null };
   const left = readLeft(workDir);
-  if (left === null || left.target === "complete" || left.saved === null) return fresh;
+  if (left === null || left.saved === null) return fresh;
   if (left.configSha256 === configSha256) return left;
   if (left.target === "untouched") return fresh;
-  throw new ReimageError("state", `${workDir} holds a run with another configuration that has begun to write`, {
-    hint: `finish that run with its own configuration, or give it up for good by removing ${workDir}`,
-  });
+  throw new ReimageError(
+    "state",
+    `${workDir} holds a run with another image, target, old OS or retention list that has begun to write`,
+    {
+      hint: `finish that run with its own configuration, or give it up for good by removing ${workDir}`,
+    },
+  );
 }
 
 function readLeft(workDir: string): RunState | null {

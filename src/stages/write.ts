@@ -1,22 +1,21 @@
 /** Stage write: the guard, then the image onto the target but for its first MiB, then the readback. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openBlockDevice } from "../disk/block-device.ts";
 import { findFileSystem } from "../disk/find-filesystem.ts";
-import { assertSameDisk, checkUnused, parseSwaps } from "../disk/guard.ts";
-import { type Disk, readDisks } from "../disk/inventory.ts";
-import { parseMountInfo } from "../disk/mounts.ts";
+import { readDisks } from "../disk/inventory.ts";
 import { setReadOnly } from "../disk/read-only.ts";
 import { clearBootSectors } from "../image/commit.ts";
 import { decoderName } from "../image/decode.ts";
 import { readBack } from "../image/readback.ts";
 import { writeBody } from "../image/write.ts";
+import type { TargetState } from "../report/events.ts";
 import { createProgress } from "../report/progress.ts";
 import { type StageContext, step } from "./context.ts";
-import { mountSource, pathIn } from "./judge.ts";
 import { keepFile } from "./keep-file.ts";
+import { pathIn } from "./mount-point.ts";
+import { mountSource } from "./open-source.ts";
 import type { Saved } from "./save.ts";
+import { guardTarget, openTarget } from "./target.ts";
 
 /** The image is on the target, proven, but for its first MiB, which is in `headPath`. */
 export interface Written {
@@ -27,16 +26,15 @@ export interface Written {
 }
 
 /** @throws ReimageError; before the first write the target is untouched, afterwards partial and not bootable. */
-export async function write(saved: Saved, context: StageContext): Promise<Written> {
+export async function write(saved: Saved, context: StageContext, state: TargetState): Promise<Written> {
   const { image } = saved;
   await using stack = new AsyncDisposableStack();
   const path = await openImage(saved, context, stack);
   const judged = { path, format: image.format, sizeBytes: image.sizeBytes, sha256: image.sha256 };
 
-  const target = guard(saved.target, await readDisks());
-  if (target.readOnly) await setReadOnly(target.path, false);
-  await using device = await openBlockDevice(target.path, { write: true, exclusive: true });
-  guard(saved.target, await readDisks()); // again: the name now belongs to the open device
+  const target = await guardTarget(saved.target, state);
+  if (target.readOnly) await setReadOnly(target.path, false); // judged: so it is since an earlier process of this run
+  await using device = await openTarget({ ...target, readOnly: false });
 
   context.setTargetState("partial");
   await clearBootSectors(device);
@@ -56,14 +54,6 @@ export async function write(saved: Saved, context: StageContext): Promise<Writte
   reading.done();
   step(context, "write", `the disk holds the image: sha256 ${readbackSha256}`);
   return { headPath, headSha256: createHash("sha256").update(body.head).digest("hex"), readbackSha256 };
-}
-
-/** The target is still the disk that was judged, and nobody uses it. */
-function guard(judged: Disk, disks: readonly Disk[]): Disk {
-  const target = assertSameDisk(judged, disks);
-  const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
-  checkUnused(target, mounts, parseSwaps(readFileSync("/proc/swaps", "utf8")));
-  return target;
 }
 
 /** The image as a file that can be opened now: in memory, or on another disk that is mounted again. */

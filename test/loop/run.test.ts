@@ -74,6 +74,7 @@ describe.each(["mbr", "gpt"] as const)("%s", (layout) => {
     // Nothing of the old machine stays in the work directory.
     expect(readdirSync(kiosk.workDir).sort()).toEqual([
       "events.ndjson",
+      "lock",
       "mnt",
       "reimage.log",
       "report.json",

@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hasSucceeded, readLeftTarget } from "../../../src/init/left-behind.ts";
+import { hasSucceeded } from "../../../src/init/left-behind.ts";
 import { parseStat, selectLeftovers } from "../../../src/init/leftovers.ts";
+import { readLeftTarget } from "../../../src/stages/state.ts";
 
 describe("parseStat", () => {
   test("a command may hold spaces and parentheses", () => {
