@@ -1,17 +1,17 @@
-/** Failures after the first write, and right before it: every one has a name, none leaves half a system that boots. */
+/** Failures after the first write: every one has a name, and none leaves half a system that boots. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { type CliResult, readReport, runCli } from "../support/cli.ts";
+import { readReport, runCli } from "../support/cli.ts";
+import { expectFinishes, expectPartial } from "../support/endings.ts";
 import { closeGate, findChild, isProgress, isStage, isState, startRun } from "../support/following.ts";
 import { mountDevice, runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { noise, put } from "../support/make-disk.ts";
-import { type Kiosk, type KioskOptions, openKiosk } from "../support/open-kiosk.ts";
-import { eventsOf, expectRefused, type Refusal } from "../support/refusals.ts";
+import { type KioskOptions, openKiosk } from "../support/open-kiosk.ts";
+import { expectRefused } from "../support/refusals.ts";
 import {
   copySparse,
-  identity,
   makeNewImage,
   makeOldDisk,
   retentionList,
@@ -45,53 +45,6 @@ afterAll(() => stack.disposeAsync());
 const openFresh = (options: Partial<KioskOptions> = {}) =>
   openKiosk({ layout: "mbr", oldDisk: at("old.img"), list: at("list"), labels, ...options });
 
-/** The first bytes of the disk. */
-function firstSector(kiosk: Kiosk): Buffer {
-  const sector = Buffer.alloc(512);
-  const fd = openSync(kiosk.loop, "r");
-  try {
-    readSync(fd, sector, 0, sector.length, 0);
-  } finally {
-    closeSync(fd);
-  }
-  return sector;
-}
-
-/** The run failed for that reason; the disk does not boot, and what is needed to carry on is there. */
-function expectPartial(kiosk: Kiosk, result: CliResult, { code, says }: Refusal): void {
-  const report = readReport(kiosk.workDir);
-  expect(report).toMatchObject({ outcome: "failed", target: "partial", code });
-  expect(String(report.reason)).toMatch(says);
-  expect(report.hint).toBeString();
-  const ending = result.stdout.split("\n").find((line) => line.startsWith("reimage: "));
-  expect(ending).toStartWith("reimage: failed");
-  expect(ending).toContain("does not boot");
-  expect(ending).toContain("do not switch the machine off");
-  expect(result).toMatchObject({ exitCode: 4, stderr: "" });
-  expect(firstSector(kiosk).equals(Buffer.alloc(512))).toBe(true);
-  for (const name of ["image", "retained.tar", "retained.tar.ndjson", "state.json"]) {
-    expect({ name, isKept: existsSync(join(kiosk.workDir, name)) }).toEqual({ name, isKept: true });
-  }
-  expect(mountsBelow(kiosk.workDir)).toEqual([]);
-}
-
-function mountsBelow(directory: string): string[] {
-  const mounts = execFileSync("findmnt", ["--raw", "--noheadings", "--output", "TARGET"], { encoding: "utf8" });
-  return mounts.split("\n").filter((path) => path.startsWith(`${directory}/`));
-}
-
-/** The same command again, now that the fault is gone: it carries on from memory, and ends well. */
-async function expectFinishes(kiosk: Kiosk, more: readonly string[] = []): Promise<void> {
-  const result = await runCli(["run", "--yes", ...kiosk.arguments, ...more]);
-  expect(result.stdout).toMatch(/carries on with what is in memory[\s\S]*^reimage: success/m);
-  expect(result).toMatchObject({ exitCode: 0, stderr: "" });
-  expect(readReport(kiosk.workDir)).toMatchObject({ outcome: "success", target: "complete" });
-  expect(eventsOf(kiosk).filter(isStage("stage-started", "save"))).toHaveLength(1);
-  await runTestCommand(["e2fsck", "-fn", kiosk.partition(2)]);
-  await using root = await mountDevice(kiosk.partition(2), undefined, ["ro"]);
-  expect(await Bun.file(join(root.dir, "etc/machine-id")).text()).toBe(identity["/etc/machine-id"]);
-}
-
 describe("the disk", () => {
   test("has no room for what is written: an error of the device, and syncing tells", async () => {
     await using memory = await mountTmpfs(48 * MIB);
@@ -114,6 +67,8 @@ describe("the disk", () => {
     await run.untilEvent(
       (event) => event.type === "progress" && /writing/.test(event.what) && event.doneBytes === event.totalBytes,
     );
+    // Nothing boots while the image is on the disk and not yet proven.
+    expect(readFileSync(kiosk.loop).subarray(0, MIB).equals(Buffer.alloc(MIB))).toBe(true);
     const offset = 9 * MIB + 4321;
     const fd = openSync(kiosk.loop, "r+");
     try {
@@ -189,16 +144,12 @@ describe("the new OS", () => {
     await expectFinishes(kiosk);
   }, 60_000);
 
-  test("has no room for the log", async () => {
+  test("has no room for the log: what concerns the new OS alone can be corrected", async () => {
     await using kiosk = await openFresh();
-    const set = ["--set", "new.mounts={ /kiosk: 6, /data: 5 }", "--set", "log=/data/log"];
-    const result = await runCli(["run", "--yes", ...kiosk.arguments, ...set]);
+    const full = ["--set", "new.mounts={ /kiosk: 6, /data: 5 }", "--set", "log=/data/log"];
+    const result = await runCli(["run", "--yes", ...kiosk.arguments, ...full]);
     expectPartial(kiosk, result, { code: "restore", says: /cannot write \/data\/log.* in the new OS: .*ENOSPC/ });
-    {
-      await using data = await mountDevice(kiosk.partition(5));
-      rmSync(join(data.dir, "full"));
-    }
-    await expectFinishes(kiosk, set);
+    await expectFinishes(kiosk, ["--set", "log=/kiosk/log"]);
   }, 60_000);
 });
 
@@ -220,50 +171,7 @@ test("the work directory is filled by something else", async () => {
   expect(await runTestCommand(["cmp", at("old.img"), kiosk.disk])).toBe("");
 }, 30_000);
 
-describe("right before the first write, the guard looks again", () => {
-  /** Runs to the end of stage save, changes the world, and goes on. */
-  async function changeAfterSave(kiosk: Kiosk, change: () => Promise<void>): Promise<CliResult> {
-    await using run = startRun(kiosk);
-    await run.untilEvent((event) => event.type === "run-started");
-    const gate = await closeGate(kiosk, "state.json");
-    await run.untilEvent(isStage("stage-finished", "save"));
-    await change();
-    await gate.open();
-    return await run.finished;
-  }
-
-  test("the target has been mounted meanwhile", async () => {
-    await using kiosk = await openFresh();
-    const directory = await temporaryDirectory();
-    try {
-      const result = await changeAfterSave(kiosk, async () => {
-        await runTestCommand(["mount", "-o", "ro", kiosk.partition(1), directory.dir]);
-      });
-      expectRefused(kiosk, result, {
-        code: "target-busy",
-        says: `${kiosk.partition(1)} is mounted on ${directory.dir}`,
-      });
-    } finally {
-      await runTestCommand(["umount", directory.dir]);
-      await directory[Symbol.asyncDispose]();
-    }
-    expect(await runTestCommand(["cmp", at("old.img"), kiosk.disk])).toBe("");
-  }, 30_000);
-
-  test("another disk has taken the name of the target", async () => {
-    await using kiosk = await openFresh();
-    const other = join(kiosk.directory, "other.img");
-    await copySparse(at("old.img"), other);
-    const result = await changeAfterSave(kiosk, async () => {
-      await runTestCommand(["losetup", "--detach", kiosk.loop]);
-      await runTestCommand(["losetup", "--partscan", kiosk.loop, other]);
-    });
-    expectRefused(kiosk, result, { code: "target", says: /is not the disk that was chosen: diskSequence was/ });
-    for (const disk of [kiosk.disk, other]) expect(await runTestCommand(["cmp", at("old.img"), disk])).toBe("");
-  }, 30_000);
-});
-
-test("another configuration cannot take over a run that has begun to write", async () => {
+test("a run with another image cannot take over one that has begun to write", async () => {
   await using kiosk = await openFresh();
   {
     await using run = startRun(kiosk);
@@ -271,11 +179,9 @@ test("another configuration cannot take over a run that has begun to write", asy
     await run.kill();
   }
   const files = readdirSync(kiosk.workDir).sort();
-  const result = await runCli(["run", "--yes", ...kiosk.arguments, "--set", "new.root=6", "--set", "new.mounts="]);
-  expectPartial(kiosk, result, {
-    code: "state",
-    says: /holds a run with another configuration that has begun to write/,
-  });
+  const result = await runCli(["run", "--yes", ...kiosk.arguments, "--set", `image.source=${at("new.img.bz2")}`]);
+  const says = /holds a run with another image, target, old OS or retention list that has begun to write/;
+  expectPartial(kiosk, result, { code: "state", says });
   expect(readdirSync(kiosk.workDir).sort()).toEqual([...new Set([...files, "report.json"])].sort());
   await expectFinishes(kiosk);
 }, 60_000);

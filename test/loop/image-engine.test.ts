@@ -1,18 +1,17 @@
 /** The engine that writes a disk, on real devices: which bytes it writes, in which order, and what it notices. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BlockDevice, openBlockDevice } from "../../src/disk/block-device.ts";
 import { ReimageError } from "../../src/errors.ts";
 import { clearBootSectors, commitHead } from "../../src/image/commit.ts";
-import { decodeTo } from "../../src/image/decode.ts";
-import type { ImageFormat } from "../../src/image/formats.ts";
 import { readBack } from "../../src/image/readback.ts";
 import { type JudgedImage, writeBody } from "../../src/image/write.ts";
 import { createLoopDevice, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { noise } from "../support/make-disk.ts";
+import { refusalOf } from "../support/refusal-of.ts";
+import { watchDevice } from "../support/watch-device.ts";
 
 const MIB = 1 << 20;
 const diskBytes = 12 * MIB;
@@ -63,48 +62,6 @@ function firstDifference(found: Buffer, wanted: Buffer): number | null {
   for (let i = 0; ; i += 1) if (found[i] !== wanted[i]) return i;
 }
 
-/** What a call refuses with. */
-async function refusalOf(call: Promise<unknown>): Promise<ReimageError> {
-  const thrown = await call.then(
-    () => new Error("it was accepted"),
-    (error: unknown) => error,
-  );
-  if (!(thrown instanceof ReimageError)) throw thrown;
-  return thrown;
-}
-
-/** The steps at which a device can be looked at, or fail. */
-type Operation = "write" | "sync" | "read";
-
-/** A device that reports every operation before it is done; what `before` throws is its failure. */
-function watch(
-  device: BlockDevice,
-  before: (what: Operation, offsetBytes: number, sizeBytes: number) => Promise<void> | void,
-): BlockDevice {
-  return {
-    path: device.path,
-    fd: device.fd,
-    sizeBytes: device.sizeBytes,
-    sectorSizeBytes: device.sectorSizeBytes,
-    async writeAt(buffer, offsetBytes) {
-      await before("write", offsetBytes, buffer.length);
-      await device.writeAt(buffer, offsetBytes);
-    },
-    readAt: (buffer, offsetBytes) => device.readAt(buffer, offsetBytes),
-    async readDirectAt(buffer, offsetBytes) {
-      await before("read", offsetBytes, buffer.length);
-      await device.readDirectAt(buffer, offsetBytes);
-    },
-    zeroRange: (offsetBytes, sizeBytes) => device.zeroRange(offsetBytes, sizeBytes),
-    async sync() {
-      await before("sync", 0, 0);
-      await device.sync();
-    },
-    dropCaches: () => device.dropCaches(),
-    [Symbol.asyncDispose]: () => device[Symbol.asyncDispose](),
-  };
-}
-
 describe.each([512, 4096])("sectors of %d bytes", (sectorSizeBytes) => {
   test.each([1, 511, 700_000, MIB - 512, MIB, MIB + 1, MIB + 4096, 4 * MIB, 4 * MIB + 1000, 9 * MIB + 777, 12 * MIB])(
     "an image of %d bytes is on the disk, and nothing else of the disk has changed",
@@ -144,7 +101,7 @@ test("the first MiB stays zero from the first write to the commit, at every writ
   const { image } = makeImage(11 * MIB + 5);
   await clearBootSectors(disk.device);
   let writes = 0;
-  const watched = watch(disk.device, async (what, offsetBytes) => {
+  const watched = watchDevice(disk.device, async (what, offsetBytes) => {
     writes += 1;
     expect(offsetBytes).toBeGreaterThanOrEqual(what === "write" ? MIB : 0);
     expect(firstDifference((await readAll(disk.device)).subarray(0, MIB), zeros(MIB))).toBeNull();
@@ -222,7 +179,7 @@ describe("the commit", () => {
     await clearBootSectors(disk.device);
     const operations: string[] = [];
     await commitHead(
-      watch(disk.device, (what, offsetBytes, sizeBytes) => {
+      watchDevice(disk.device, (what, offsetBytes, sizeBytes) => {
         operations.push(what === "sync" ? "sync" : `${what} ${offsetBytes}+${sizeBytes}`);
       }),
       head,
@@ -243,7 +200,7 @@ describe("the commit", () => {
       await using disk = await openDisk();
       await clearBootSectors(disk.device);
       let count = 0;
-      const failing = watch(disk.device, () => {
+      const failing = watchDevice(disk.device, () => {
         count += 1;
         if (count === failAt) throw new ReimageError("device-io", "this operation fails");
       });
@@ -266,16 +223,15 @@ describe("the commit", () => {
     await using disk = await openDisk();
     await clearBootSectors(disk.device);
     // A device that says that it has written, and has not.
-    const lying = watch(disk.device, () => {});
-    const write = lying.writeAt.bind(lying);
-    lying.writeAt = async (buffer, at) => {
-      const copy = Buffer.from(buffer);
-      const index = offsetBytes - at;
-      if (index >= 0 && index < copy.length && !copy.equals(zeros(copy.length))) {
-        copy.writeUInt8(copy.readUInt8(index) ^ 1, index);
-      }
-      await write(copy, at);
-    };
+    const lying = watchDevice(disk.device, nothing, {
+      async writeAt(buffer, at) {
+        const copy = Buffer.from(buffer);
+        const index = offsetBytes - at;
+        const isHit = index >= 0 && index < copy.length && !copy.equals(zeros(copy.length));
+        if (isHit) copy.writeUInt8(copy.readUInt8(index) ^ 1, index);
+        await disk.device.writeAt(copy, at);
+      },
+    });
     const refusal = await refusalOf(commitHead(lying, head));
     expect(refusal).toMatchObject({ code: "readback", message: expect.stringContaining(disk.device.path) });
     expect(firstDifference((await readAll(disk.device)).subarray(0, 512), zeros(512))).toBeNull();
@@ -288,71 +244,11 @@ describe("a write that fails", () => {
     const { image } = makeImage(11 * MIB);
     await clearBootSectors(disk.device);
     let count = 0;
-    const failing = watch(disk.device, (what) => {
+    const failing = watchDevice(disk.device, (what) => {
       count += 1;
       if (count === failAt) throw new ReimageError("device-io", `${what} fails`);
     });
     expect(await refusalOf(writeBody(image, failing, nothing))).toMatchObject({ code: "device-io" });
     expect(firstDifference((await readAll(disk.device)).subarray(0, MIB), zeros(MIB))).toBeNull();
   });
-});
-
-describe("decoding", () => {
-  const content = noise("decoded", 3 * MIB);
-  const packers: [ImageFormat, string[]][] = [
-    ["raw", ["cat"]],
-    ["bz2", ["lbzip2", "-c"]],
-    ["gz", ["gzip", "-c"]],
-    ["xz", ["xz", "-c", "-0"]],
-    ["zst", ["zstd", "-q", "-c"]],
-  ];
-  function pack([command = "", ...args]: readonly string[]): string {
-    writeFileSync(at("packed"), execFileSync(command, args, { input: content, maxBuffer: 64 * MIB }));
-    return at("packed");
-  }
-
-  test.each(packers)("%s: all of it", async (format, packer) => {
-    const pieces: Uint8Array[] = [];
-    const result = await decodeTo(pack(packer), format, (piece) => pieces.push(Uint8Array.from(piece)) > 0);
-    expect(result).toEqual({ sizeBytes: content.length, isComplete: true });
-    expect(Buffer.concat(pieces).equals(content)).toBe(true);
-  });
-
-  test.each(packers)("%s: ended early, at once and near the end", async (format, packer) => {
-    const path = pack(packer);
-    for (const enough of [1, MIB, content.length - 1]) {
-      let sizeBytes = 0;
-      const result = await decodeTo(path, format, (piece) => {
-        sizeBytes += piece.length;
-        return sizeBytes < enough;
-      });
-      expect(result).toEqual({ sizeBytes, isComplete: false });
-    }
-  });
-
-  test.each(packers)("%s: what the consumer throws is what is thrown", async (format, packer) => {
-    const failure = decodeTo(pack(packer), format, () => {
-      throw new Error("the consumer failed");
-    });
-    expect(await refusalOf(failure)).toMatchObject({ code: "bug", message: "the consumer failed" });
-  });
-
-  test("bz2: no flipped bit is decoded to something else", async () => {
-    const small = noise("small", 600);
-    const packed = execFileSync("bzip2", ["-c"], { input: small });
-    let refused = 0;
-    for (let i = 0; i < packed.length; i += 1) {
-      const damaged = Buffer.from(packed);
-      damaged.writeUInt8(damaged.readUInt8(i) ^ (1 << (i % 8)), i);
-      writeFileSync(at("damaged"), damaged);
-      const pieces: Uint8Array[] = [];
-      const decoded = await decodeTo(at("damaged"), "bz2", (piece) => pieces.push(Uint8Array.from(piece)) > 0).catch(
-        () => null,
-      );
-      if (decoded === null) refused += 1;
-      else expect({ i, isSame: Buffer.concat(pieces).equals(small) }).toEqual({ i, isSame: true });
-    }
-    expect(refused).toBeGreaterThan(packed.length - 16); // a level that is larger than needed, padding, and little else
-    expect(readFileSync(at("damaged")).length).toBe(packed.length);
-  }, 60_000);
 });

@@ -5,6 +5,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync, writeFileSync 
 import { join } from "node:path";
 import type { RunState } from "../../src/stages/state.ts";
 import { readReport, runCli } from "../support/cli.ts";
+import { describeDisk } from "../support/describe-disk.ts";
 import {
   closeGate,
   type FollowedRun,
@@ -15,7 +16,7 @@ import {
   isStep,
   startRun,
 } from "../support/following.ts";
-import { mountDevice, runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
+import { runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { noise, put } from "../support/make-disk.ts";
 import { type Kiosk, openKiosk } from "../support/open-kiosk.ts";
 import { eventsOf } from "../support/refusals.ts";
@@ -56,29 +57,6 @@ afterAll(() => stack.disposeAsync());
 
 function openFresh(layout: Layout): Promise<Kiosk> {
   return openKiosk({ layout, oldDisk: at(`${layout}-old.img`), list: at("list"), labels: labelsOf(layout) });
-}
-
-/** All that matters about a disk, as text: its table, and the file systems and files in every partition. */
-async function describeDisk(kiosk: Kiosk, layout: Layout): Promise<string> {
-  const facts = [await runTestCommand(["sfdisk", "--dump", kiosk.disk]), `boot code ${headOf(kiosk)}`];
-  for (const number of layout === "mbr" ? [1, 2, 5, 6] : [1, 2, 3, 4]) {
-    const device = kiosk.partition(number);
-    await runTestCommand(["e2fsck", "-fn", device]);
-    facts.push(await runTestCommand(["blkid", "-p", "-o", "value", "-s", "UUID", "-s", "LABEL", device]));
-    await using mounted = await mountDevice(device, undefined, ["ro"]);
-    facts.push(await runTestCommand(["sh", "-c", listing], { cwd: mounted.dir }));
-  }
-  return facts.join("\n").replaceAll(kiosk.disk, "DISK");
-}
-
-// What a run says about itself (the log, and boot info with the name of the device) differs from run to run.
-const listing = `find . -xdev ! -path './log/*' ! -name boot-info.json ! -type d -printf '%y %m %U %G %s %l %P\\n' | sort
-find . -xdev -type d -printf '%y %m %U %G %P\\n' | sort
-find . -xdev ! -path './log/*' ! -name boot-info.json -type f -print0 | sort -z | xargs -0 -r sha256sum`;
-
-/** The first MiB, in hex, without the empty sectors. */
-function headOf(kiosk: Kiosk): string {
-  return execFileSync("sh", ["-c", 'head -c 1048576 "$1" | sha256sum', "sh", kiosk.disk], { encoding: "utf8" });
 }
 
 function readAt(path: string, offsetBytes: number, lengthBytes: number): Buffer {
@@ -180,8 +158,8 @@ const moments: Record<string, Moment> = {
   "right after the commit, before that is recorded": {
     async reach(run, kiosk) {
       await run.untilEvent(isStage("stage-started", "restore"));
+      await run.until(() => (readState(kiosk)?.restored ? true : null));
       const gate = await closeGate(kiosk, "state.json");
-      await run.untilEvent(isStep(/committing/));
       await run.until(() => (readAt(kiosk.disk, 510, 2).readUInt16BE() === 0x55aa ? true : null));
       return gate;
     },
@@ -196,17 +174,13 @@ async function killAt(kiosk: Kiosk, layout: Layout, { reach, target }: Moment): 
   const gate = await reach(run, kiosk, layout);
   await run.kill();
   gate?.remove();
-  expect(readTargetState(kiosk)).toBe(target);
+  expect(readState(kiosk)?.target ?? "untouched").toBe(target);
   expect(existsSync(join(kiosk.workDir, "report.json"))).toBe(false); // success is not claimed ahead of the commit
 }
 
-function readTargetState({ workDir }: Kiosk): string {
-  try {
-    return (JSON.parse(readFileSync(join(workDir, "state.json"), "utf8")) as RunState).target;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "untouched";
-    throw error;
-  }
+function readState({ workDir }: Kiosk): RunState | null {
+  const path = join(workDir, "state.json");
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as RunState) : null;
 }
 
 /** The run is started again and ends as if it had not been killed. */
