@@ -61,8 +61,11 @@ function showSerial(from: RegExp): (text: string) => void {
     const lines = pending.split(/\r\n|\n|\r/);
     pending = lines.pop() ?? "";
     for (const line of lines) {
-      const plain = line.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").trim();
-      isShown ||= from.test(plain);
+      let plain = line.replace(/\x1b\[[0-9;?]*[A-Za-z]/g, "").trim();
+      if (!isShown && from.test(plain)) {
+        isShown = true;
+        plain = plain.slice(plain.search(from)); // the boot menu is left standing on the same line
+      }
       if (isShown && plain !== "") echo(chalk.dim("  | ") + plain);
     }
   };
