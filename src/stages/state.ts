@@ -71,7 +71,8 @@ export function writeState(workDir: string, state: RunState): void {
  */
 export function readLeftTarget(workDir: string): TargetState {
   try {
-    return readLeft(workDir)?.target ?? "untouched";
+    const left: Partial<RunState> | null = readLeft(workDir);
+    return left === null ? "untouched" : (left.target ?? "partial");
   } catch {
     return "partial";
   }
