@@ -34,8 +34,8 @@ export async function openShellBeforeReimage(vm: Vm): Promise<GuestShell> {
 
 /** Waits for the rescue shell that follows a failed run. It runs commands under a shell that shows no prompt. */
 export async function openRescueShell(vm: Vm, timeoutMs: number): Promise<GuestShell> {
-  await vm.waitForSerial(/reimage: shell on the main console.*\n/, timeoutMs);
-  await vm.waitForSerial(/# /, bootMs);
+  await vm.waitForSerial(/reimage: shell on the main console/, timeoutMs);
+  await vm.waitForSerial(/reimage:.*# /, bootMs);
   vm.sendSerial("stty -echo; sh 2>&1 | cat\n");
   return shellOn(vm);
 }

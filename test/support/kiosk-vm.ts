@@ -61,7 +61,12 @@ export async function openKioskVm(size: Size, table: Table, bus: DiskBus, base?:
       const config = kioskConfig(size, table, furtherConfig);
       const list = config["retentionlist.txt"] + (furtherList ?? "");
       const hook: Record<string, AppendedFile> =
-        before === undefined && beside === undefined ? {} : { "test-init": { executable: hookScript(before, beside) } };
+        before === undefined && beside === undefined
+          ? {}
+          : {
+              "test-init": { executable: hookScript(before) },
+              "test-beside": { executable: `#!/bin/sh\n${beside ?? ""}\n` },
+            };
       const files = { ...config, "retentionlist.txt": list };
       const initrd = await appendConfig("build/initramfs.img", files, join(folder, "initrd.img"), hook);
       const start = "test-init" in hook ? "rdinit=/test-init" : "";
@@ -90,7 +95,7 @@ export async function openKioskVm(size: Size, table: Table, bus: DiskBus, base?:
   };
 }
 
-function hookScript(before = ":", beside = ":"): string {
+function hookScript(before = ":"): string {
   return `#!/bin/sh
 export PATH=/usr/bin
 mount -t proc proc /proc
@@ -99,9 +104,8 @@ mount -t devtmpfs devtmpfs /dev
 /usr/bin/modprobe -aq ahci sd_mod virtio_pci virtio_blk nvme
 ${before}
 umount /dev /sys /proc
-(
-${beside}
-) &
+mknod /dev/null c 1 3 # the shell opens it for what runs beside
+setsid /test-beside & # in a session of its own: what is in that of PID 1 is the program's to clear away
 exec /init
 `;
 }

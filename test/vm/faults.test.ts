@@ -6,15 +6,21 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { assembleDisk } from "../../scripts/kiosk/disk-image.ts";
-import { type GuestShell, openShellBeforeReimage, shellBeforeReimage } from "../support/guest-shell.ts";
-import { bootTimeoutMs, type KioskVm, openKioskVm } from "../support/kiosk-vm.ts";
+import {
+  type GuestShell,
+  openRescueShell,
+  openShellBeforeReimage,
+  shellBeforeReimage,
+} from "../support/guest-shell.ts";
+import { bootTimeoutMs, type KioskVm, openKioskVm, readFileInside } from "../support/kiosk-vm.ts";
 import { runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { type MicroKiosk, makeExt4, makeMicroKiosk, microIdentity, partition } from "../support/micro-kiosk.ts";
-import { createEmptyDisk } from "../support/vm-disk.ts";
+import type { Vm } from "../support/qemu.ts";
+import { createEmptyDisk, createOverlay, type VmDisk } from "../support/vm-disk.ts";
 
 const MiB = 1024 * 1024;
 const testTimeoutMs = 600_000;
-const runTimeoutMs = 300_000;
+const runTimeoutMs = 120_000;
 
 let made: TemporaryDirectory;
 let micro: MicroKiosk;
@@ -121,7 +127,7 @@ echo 0 >dev-vda3/slot; echo 8192 >dev-vda3/size; echo 8192 >component_size; echo
     const on4k =
       "--set old.root=none --set retention.list= --set log= --set target.disk=serial=SECTORS --set new.root=1";
     const wrongSectors = await runInShell(shell, "vdb", on4k);
-    expect(wrongSectors).toMatchObject({ status: 3, isWritten: false, says: expect.stringContaining("4096") });
+    expect(wrongSectors).toMatchObject({ status: 3, isWritten: false, says: expect.stringMatching(/sectors|reach/) });
     const right = await runInShell(shell, "vdb", `${on4k} --set image.source=LABEL=data:/images/sectors-4096.img.bz2`);
     expect(right).toMatchObject({ status: 0 });
     expect(await shell.must("blkid -p /dev/vdb1")).toContain('LABEL="large-sectors"');
@@ -130,6 +136,198 @@ echo 0 >dev-vda3/slot; echo 8192 >dev-vda3/size; echo 8192 >component_size; echo
     await machine.waitForSerial(/reimage: success/, runTimeoutMs);
     await machine.waitForExit(bootTimeoutMs);
     expect(await identityOn(vm)).toBe(microIdentity);
+  },
+  testTimeoutMs,
+);
+
+test(
+  "a USB disk is not taken for the kiosk's; a disk that comes late is waited for; the others are read-only meanwhile",
+  async () => {
+    await using vm = await openKioskVm("tiny", "mbr", "scsi", micro.oldDisk);
+    const noise: VmDisk = { file: at("noise.img"), format: "raw", bus: "sata", serial: "NOISE" };
+    const holiday: VmDisk = { file: at("holiday.img"), format: "raw", bus: "usb", serial: "HOLIDAY" };
+    const twin: VmDisk = { file: at("twin.qcow2"), format: "qcow2", bus: "usb", serial: "TWIN" };
+    await runTestCommand(["dd", "if=/dev/urandom", `of=${noise.file}`, "bs=1M", "count=16"]);
+    await makeExt4(holiday.file, "holiday", null, 16);
+    createOverlay(micro.oldDisk, twin.file);
+    const others = [noise.file, holiday.file];
+    const before = await runTestCommand(["sha256sum", ...others]);
+    await using machine = await vm.startReimage({
+      disks: [noise, holiday, twin],
+      extraArguments: ["-device", "virtio-scsi-pci,id=late"],
+      before: `/usr/bin/modprobe -aq virtio_scsi xhci_pci usb_storage ahci sd_mod\n${shellBeforeReimage}`,
+      beside: `until grep -q '"state":"partial"' /run/reimage/events.ndjson; do :; done 2>/dev/null
+for disk in /sys/block/sd*; do flags="$flags $(cat $disk/size $disk/ro | tr '\\n' ' ')"; done
+echo "read-only during the write:$flags" >/dev/ttyS0`,
+      memoryMiB: 512,
+    });
+    const plugIn = async (): Promise<void> => {
+      const file = { driver: "file", filename: vm.disk.file };
+      await machine.qmp("blockdev-add", { driver: vm.disk.format, "node-name": "kiosk", file });
+      await machine.qmp("device_add", {
+        driver: "scsi-hd",
+        id: "kiosk",
+        bus: "late.0",
+        drive: "kiosk",
+        serial: "KIOSK",
+      });
+    };
+    const shell = await openShellBeforeReimage(machine);
+    await shell.must("until [ $(ls -d /sys/block/sd* | wc -l) = 3 ]; do sleep 0.1; done");
+
+    const twinDisk = await diskWithSerial(shell, "TWIN");
+    const onlyUsb = await runInShell(shell, twinDisk);
+    expect(onlyUsb).toMatchObject({ status: 3, isWritten: false, says: expect.stringContaining("a USB disk") });
+    const named = await shell.run("reimage plan --set target.disk=serial=TWIN");
+    expect(named).toMatchObject({ status: 0, output: expect.stringContaining("serial TWIN: ALL OF IT") });
+    await plugIn();
+    await shell.must("until [ -e /sys/block/sdd ]; do sleep 0.1; done");
+    const ambiguous = await runInShell(shell, "sdd");
+    expect(ambiguous).toMatchObject({ status: 3, isWritten: false, says: expect.stringContaining("both LABEL=root") });
+    await machine.qmp("device_del", { id: "kiosk" });
+    await shell.must(`echo 1 >/sys/block/${twinDisk}/device/delete`); // the twin is unplugged
+    await shell.must("until [ $(ls -d /sys/block/sd* | wc -l) = 2 ]; do sleep 0.1; done");
+    await removeNode(machine, "kiosk");
+
+    shell.leave();
+    await machine.waitForSerial(/\[save\] begins/, runTimeoutMs);
+    await plugIn();
+    const [flags] = await machine.waitForSerial(/read-only during the write:[^\n]*\n/, runTimeoutMs);
+    await machine.waitForSerial(/reimage: success/, runTimeoutMs);
+    await machine.waitForExit(bootTimeoutMs);
+    const sectors = (mebibytes: number): number => mebibytes * 2048;
+    expect(flags).toContain(` ${sectors(16)} 1 `);
+    expect(flags).toContain(` ${sectors(64)} 0`);
+    expect(flags.match(/ 1(?= )/g)).toHaveLength(2);
+    expect(await runTestCommand(["sha256sum", ...others])).toBe(before);
+    await runTestCommand(["qemu-img", "compare", "-q", "-f", "qcow2", "-F", "raw", twin.file, micro.oldDisk]);
+    expect(await identityOn(vm)).toBe(microIdentity);
+  },
+  testTimeoutMs,
+);
+
+/** The guest gives a device back when it likes; until then its disk is in use. */
+async function removeNode(machine: Vm, node: string): Promise<void> {
+  for (;;) {
+    try {
+      await machine.qmp("blockdev-del", { "node-name": node });
+      return;
+    } catch (error) {
+      if (!String(error).includes("in use")) throw error;
+    }
+  }
+}
+
+test(
+  "errors of the disk: exit status 4, no boot, the reason on the screen, the image kept, and no reboot by itself",
+  async () => {
+    await using vm = await openKioskVm("tiny", "mbr", "scsi", micro.oldDisk);
+    const eio = 5;
+    const blank = async (name: string, failing: NonNullable<VmDisk["failing"]>): Promise<VmDisk> => {
+      createEmptyDisk(at(`${name}.img`), 64);
+      return { file: at(`${name}.img`), format: "raw", bus: "scsi", serial: name, failing };
+    };
+    const disks = [
+      { ...vm.disk, failing: { access: "write", atByte: 5 * MiB, errno: eio } } as const,
+      await blank("READ", { access: "read", atByte: 9 * MiB, errno: eio }),
+      await blank("FLUSH", { access: "flush", atByte: 0, errno: eio }),
+    ];
+    await using machine = await vm.startReimage({
+      disks,
+      before: `/usr/bin/modprobe -aq virtio_scsi sd_mod\n${shellBeforeReimage}`,
+      furtherConfig: "onFailure: reboot\n",
+      memoryMiB: 512,
+    });
+    const shell = await openShellBeforeReimage(machine);
+    await shell.must("until [ $(ls -d /sys/block/sd* | wc -l) = 3 ]; do sleep 0.1; done");
+    const blankTarget = "--set old.root=none --set retention.list= --set log= --set target.disk=serial=";
+    for (const serial of ["READ", "FLUSH"]) {
+      const disk = await diskWithSerial(shell, serial);
+      const { status, says } = await runInShell(shell, disk, `${blankTarget}${serial} --work /tmp/${serial}`);
+      expect({ status, says }).toMatchObject({ status: 4, says: expect.stringMatching(/EIO|input\/output error/i) });
+      await expectPartial(shell, disk, `/tmp/${serial}`);
+      await shell.must(`rm -r /tmp/${serial}`);
+    }
+
+    shell.leave();
+    const [ending] = await machine.waitForSerial(/reimage: (success|failed)[^\n]*\n/, runTimeoutMs);
+    expect(ending).toMatch(/EIO|input\/output error/i);
+    const rescue = await openRescueShell(machine, bootTimeoutMs);
+    await expectPartial(rescue, await diskWithSerial(rescue, "KIOSK-0042"), "/run/reimage");
+    await rescue.must("[ -s /run/reimage/image ] && tar -tf /run/reimage/retained.tar | grep identity");
+    expect(await rescue.must("cat /dev/vcs1")).toMatch(/failed in stage write/); // the other console
+  },
+  testTimeoutMs,
+);
+
+/** The kernel's name of a disk: of a SCSI or SATA disk by its own page, of a USB disk by the device that it is in. */
+async function diskWithSerial(shell: GuestShell, serial: string): Promise<string> {
+  const output = await shell.must(`for disk in /sys/block/sd*; do
+if grep -qs ${serial} $disk/device/vpd_pg80 $(readlink -f $disk)/../../../../../../serial; then basename $disk; fi
+done`);
+  return output.trim();
+}
+
+/** The report in the work directory says so, and the disk has no first sector. */
+async function expectPartial(shell: GuestShell, disk: string, workDir: string): Promise<void> {
+  const report = JSON.parse(await shell.must(`cat ${workDir}/report.json`));
+  expect(report).toMatchObject({ outcome: "failed", stage: "write", target: "partial", code: "device-io" });
+  expect(report.reason).toMatch(/EIO|input\/output error/i);
+  expect(await shell.must(`head -c 512 /dev/${disk} | tr -d '\\0' | wc -c`)).toBe("0\n");
+}
+
+test(
+  "killed at ten moments of one run, without a console, it carries on; the new system boots with its identity",
+  async () => {
+    const moments = [
+      '"stage-started","stage":"save"',
+      "copying the image to memory",
+      "decoding the image once",
+      "saving the retained files",
+      '"stage-finished","stage":"save"',
+      '"state":"partial"',
+      "writing the image",
+      "reading it back",
+      '"stage-started","stage":"restore"',
+      "files and directories are back",
+    ];
+    await using vm = await openKioskVm("tiny", "mbr", "virtio");
+    await using machine = await vm.startReimage({
+      consoles: "",
+      beside: `while read -r moment; do
+until grep -qF "$moment" /run/reimage/events.ndjson; do :; done 2>/dev/null
+kill -9 $(pidof reimage) && echo killed >>/run/reimage/savedperms.kills
+done <<'MOMENTS'
+${moments.join("\n")}
+MOMENTS`,
+      memoryMiB: 512,
+    });
+    await machine.waitForExit(runTimeoutMs);
+    expect(machine.serialText()).not.toContain("reimage"); // no console= at all
+    const root = { number: 1, startMiB: 1, sizeMiB: 32, holds: "root" } as const;
+    const events = await readFileInside(vm.exportDisk(), root, "/kiosk/log/events.ndjson");
+    expect(events.match(/"run-started"/g)?.length).toBeGreaterThanOrEqual(10);
+    await using booted = await vm.startFromDisk({ memoryMiB: 512 });
+    await booted.waitForSerial(/tiny kiosk 2026\.11/, bootTimeoutMs);
+    await booted.waitForSerial(/tiny-0042 login:/, bootTimeoutMs);
+  },
+  testTimeoutMs,
+);
+
+test(
+  "a program that never stays up ends in a rescue shell, not in a panic",
+  async () => {
+    await using vm = await openKioskVm("tiny", "mbr", "virtio", micro.oldDisk);
+    await using machine = await vm.startReimage({
+      beside: "while :; do kill -9 $(pidof reimage); done 2>/dev/null",
+      memoryMiB: 512,
+    });
+    await machine.waitForSerial(/starting it again \(20 of 20\)/, runTimeoutMs);
+    await machine.waitForSerial(/reimage: failed: the program did not stay up/, bootTimeoutMs);
+    const shell = await openRescueShell(machine, bootTimeoutMs);
+    expect(await shell.must("cat /proc/1/comm")).toBe("init\n");
+    expect(machine.serialText()).not.toContain("panic");
+    expect(vm.isUntouched()).toBe(true);
   },
   testTimeoutMs,
 );
