@@ -21,14 +21,19 @@ const excluded = [
   "/usr/share/bash-completion/*",
 ];
 
-/** Path of the tar. fakechroot needs neither root nor user namespaces, and gives the same system everywhere. */
+const library = "../x86_64-linux-gnu/systemd/libsystemd-shared-252.so";
+
+/** Path of the tar. mmdebstrap takes what it can have: root, else user namespaces, else fakechroot. */
 export async function baseSystem(): Promise<string> {
   const mirror = process.env.DEBIAN_MIRROR ?? "http://deb.debian.org/debian";
   const options = [
-    "--mode=fakechroot",
+    "--mode=auto",
     "--variant=essential",
     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
     `--include=${packages.join(",")}`,
+    // Under fakechroot, systemd's own programs find their library in this folder alone, and would take the host's.
+    `--essential-hook=mkdir -p "$1/usr/lib/systemd" && ln -s "${library}" "$1/usr/lib/systemd/"`,
+    `--customize-hook=rm "$1/usr/lib/systemd/$(basename ${library})"`,
     ...excluded.map((path) => `--dpkgopt=path-exclude=${path}`),
     '--aptopt=APT::Install-Recommends "false"',
   ];
