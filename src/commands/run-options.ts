@@ -27,6 +27,8 @@ export interface RunOptions {
 /** @throws ReimageError `usage` for options that make no sense, `config` for a configuration that does not. */
 export function parseRunOptions(args: readonly string[]): RunOptions {
   const { values } = parse(args);
+  if (process.geteuid?.() !== 0)
+    throw new ReimageError("usage", "reimage reads and writes disks and needs root", { hint: "use sudo" });
   const { config: configPath = defaultConfigPath, set = [], work = defaultWorkDir, yes = false, json = false } = values;
   if (!existsSync(configPath) && values.config !== undefined) {
     throw new ReimageError("config", `the configuration ${configPath} is not there`, { hint: "check --config" });

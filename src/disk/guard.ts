@@ -86,7 +86,8 @@ export function matches(disk: Disk, { serial, wwn, path, model, sizeBytes }: Mat
     (serial === undefined || disk.serial === serial.trim()) &&
     (wwn === undefined || (disk.wwn !== null && normalWwn(disk.wwn) === normalWwn(wwn))) &&
     (path === undefined || isAtPath(disk, path)) &&
-    (model === undefined || (disk.model !== null && isSameModel(model, disk.model))) &&
+    (model === undefined ||
+      (disk.model !== null && isSameModel(model, disk.model, ["ata", "scsi", "usb"].includes(disk.transport)))) &&
     (sizeBytes === undefined || disk.sizeBytes === sizeBytes)
   );
 }
@@ -105,11 +106,11 @@ function normalWwn(wwn: string): string {
 }
 
 /** Of a SCSI or ATA disk, sysfs knows 16 characters of the model; udev knows all and writes spaces as underscores. */
-function isSameModel(wanted: string, known: string): boolean {
+function isSameModel(wanted: string, known: string, isCut: boolean): boolean {
   const SYSFS_MODEL_LENGTH = 16;
   const text = wanted.trim().replace(/[\s_]+/g, " ");
   const model = known.replace(/[\s_]+/g, " ");
-  return text === model || (model.length >= SYSFS_MODEL_LENGTH - 1 && text.startsWith(model));
+  return text === model || (isCut && model.length >= SYSFS_MODEL_LENGTH - 1 && text.startsWith(model));
 }
 
 function describeSelector({ kind: _, ...properties }: MatchSelector): string {

@@ -1,6 +1,6 @@
 /** The first MiB of the target: cleared before anything else is written, and written after everything else is proven. */
 import type { BlockDevice } from "../disk/block-device.ts";
-import { ReimageError } from "../errors.ts";
+import { asReimageError, ReimageError } from "../errors.ts";
 import { alignedBuffer } from "../system/libc.ts";
 import { headBytes } from "./outline.ts";
 
@@ -13,6 +13,21 @@ export async function clearBootSectors(device: BlockDevice): Promise<void> {
   await device.writeAt(zeros, 0);
   await device.writeAt(zeros, device.sizeBytes - zeros.length);
   await device.sync();
+}
+
+/**
+ * Writes the backup of a GPT to the end of the disk, and reads it back. Before the commit, which makes it count.
+ * @throws ReimageError `readback` or `device-io`
+ */
+export async function writeBackupTable(device: BlockDevice, backup: Buffer, offsetBytes: number): Promise<void> {
+  const data = alignedBuffer(backup.length);
+  data.set(backup);
+  const found = alignedBuffer(backup.length);
+  await device.writeAt(data, offsetBytes);
+  await device.sync();
+  device.dropCaches();
+  await device.readDirectAt(found, offsetBytes);
+  requireEqual(device.path, data, found);
 }
 
 /**
@@ -39,11 +54,19 @@ export async function commitHead(device: BlockDevice, head: Buffer): Promise<voi
     requireEqual(device.path, aligned, found);
   } catch (cause) {
     // Never half a system: what could not be proven must not boot. Its own failure would only hide the first one.
-    await device
+    const isCleared = await device
       .writeAt(alignedBuffer(sectorSizeBytes), 0)
       .then(() => device.sync())
-      .catch(() => {});
-    throw cause;
+      .then(
+        () => true,
+        () => false,
+      );
+    if (isCleared) throw cause;
+    const { code, message, hint } = asReimageError(cause);
+    throw new ReimageError(code, `${message}; and its first sector could not be cleared again, so the disk may boot`, {
+      cause,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
 }
 

@@ -34,7 +34,8 @@ export function onOneLine(text: string): string {
   return text
     .split(/\s*[\r\n]+\s*/)
     .filter((line) => line !== "")
-    .join("; ");
+    .join("; ")
+    .replaceAll(":; ", ": "); // a list behind a colon
 }
 
 /** Breaks text between words into lines of at most `width` characters; a longer word stays whole. */

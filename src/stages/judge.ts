@@ -163,6 +163,11 @@ async function judgeTarget(
     oldRootDisk: located.oldRoot?.disk ?? null,
     bootInfo: await readBootInfo(oldOs),
   });
+  if (target.readOnly) {
+    throw new ReimageError("target", `${target.path} is read-only in the kernel`, {
+      hint: `if it is not write-protected itself (a switch, a worn out medium), allow it: blockdev --setrw ${target.path}`,
+    });
+  }
   // Our own mounts and volume groups are gone before the write; the full check is made again then.
   const ours = join(context.workDir, "mnt");
   const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));

@@ -1,6 +1,7 @@
 /** The record of a run in the work directory: what its files are called, and the report made from them. */
 import { join } from "node:path";
 import { identityOf } from "../disk/inventory.ts";
+import type { Event } from "../report/events.ts";
 import { readEvents } from "../report/ndjson.ts";
 import { buildReport, type RunEnding, type RunReport } from "../report/report-json.ts";
 import type { RestoreSummary } from "../retention/restore.ts";
@@ -12,6 +13,12 @@ export const logPath = (workDir: string) => join(workDir, "reimage.log");
 export const reportPath = (workDir: string) => join(workDir, "report.json");
 /** The seed's view of the retained files: mode, user, group and path, separated by tabs. */
 export const savedPermissionsPath = (workDir: string) => join(workDir, "savedperms");
+
+/** Of several runs with the same work directory, the last one, with all its restarts (pure). */
+function eventsOfThisRun(events: readonly Event[]): readonly Event[] {
+  const start = events.findLastIndex((event) => event.type === "run-started" && !event.restarted);
+  return events.slice(Math.max(0, start));
+}
 
 /** The report of a run, from as much as it has come to know. */
 export function reportFor(
@@ -36,6 +43,6 @@ export function reportFor(
             failures: retained?.failures ?? [],
           },
     disk: saved === null ? null : identityOf(saved.target),
-    events: readEvents(eventsPath(workDir)),
+    events: eventsOfThisRun(readEvents(eventsPath(workDir))),
   });
 }

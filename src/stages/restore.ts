@@ -9,7 +9,7 @@ import type { Disk } from "../disk/inventory.ts";
 import { addPartitions, forgetPartitions, rereadPartitions, verifyPartitions } from "../disk/kernel-partitions.ts";
 import { mountReadOnly, mountReadWrite } from "../disk/mounts.ts";
 import { asReimageError, ReimageError } from "../errors.ts";
-import { clearPartitionTable, commitHead } from "../image/commit.ts";
+import { clearPartitionTable, commitHead, writeBackupTable } from "../image/commit.ts";
 import { createProgress } from "../report/progress.ts";
 import { formatReport } from "../report/report-json.ts";
 import { type RetainedArchive, verifyArchive } from "../retention/archive.ts";
@@ -49,8 +49,7 @@ export async function restore(
   await withTarget(await guardTarget(saved.target, "partial"), async (device) => {
     const isGpt = saved.table.type === "gpt";
     const moved = isGpt ? relocateGpt(head, saved.table.sectorSizeBytes, device.sizeBytes) : null;
-    if (moved !== null) await device.writeAt(moved.backup, moved.backupOffsetBytes);
-    await device.sync();
+    if (moved !== null) await writeBackupTable(device, moved.backup, moved.backupOffsetBytes);
     step(context, "restore", "committing: the first MiB is written, and the disk boots from here on");
     await commitHead(device, moved?.head ?? head);
   });

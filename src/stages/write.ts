@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { findFileSystem } from "../disk/find-filesystem.ts";
 import { readDisks } from "../disk/inventory.ts";
-import { setReadOnly } from "../disk/read-only.ts";
 import { clearBootSectors } from "../image/commit.ts";
 import { decoderName } from "../image/decode.ts";
 import { readBack } from "../image/readback.ts";
@@ -33,8 +32,7 @@ export async function write(saved: Saved, context: StageContext, state: TargetSt
   const judged = { path, format: image.format, sizeBytes: image.sizeBytes, sha256: image.sha256 };
 
   const target = await guardTarget(saved.target, state);
-  if (target.readOnly) await setReadOnly(target.path, false); // judged: so it is since an earlier process of this run
-  await using device = await openTarget({ ...target, readOnly: false });
+  await using device = await openTarget(target);
 
   context.setTargetState("partial");
   await clearBootSectors(device);

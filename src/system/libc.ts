@@ -19,7 +19,6 @@ const libc = dlopen("libc.so.6", {
   lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
   lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
   lremovexattr: { args: ["ptr", "ptr"], returns: "i32" },
-  posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
   reboot: { args: ["i32"], returns: "i32" },
   __errno_location: { args: [], returns: "ptr" },
 });
@@ -151,12 +150,6 @@ export function removeXattr(path: string | Buffer, attribute: string): void {
   const key = cString(Buffer.from(attribute, "latin1"));
   const object = `${attribute} of ${printable(path)}`;
   check(libc.symbols.lremovexattr(ptr(cString(path)), ptr(key)), "lremovexattr", object);
-}
-
-/** Tells the kernel that the cached pages of a range are not needed again (after they have been synced). */
-export function dropCache(fd: number, offsetBytes: number, lengthBytes: number): void {
-  const POSIX_FADV_DONTNEED = 4;
-  libc.symbols.posix_fadvise(fd, offsetBytes, lengthBytes, POSIX_FADV_DONTNEED); // advice: its result changes nothing
 }
 
 /** reboot(2). Does not sync: the caller has. Does not return. */
