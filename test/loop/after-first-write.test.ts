@@ -1,5 +1,5 @@
 /** Failures after the first write: every one has a name, and none leaves half a system that boots. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -20,6 +20,8 @@ import {
 } from "../support/small-kiosk.ts";
 import { fillUp, mountTmpfs } from "../support/tmpfs.ts";
 
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
+
 const labels = `a${process.pid}`;
 const stack = new AsyncDisposableStack();
 let base: TemporaryDirectory;
@@ -38,7 +40,7 @@ beforeAll(async () => {
   const images = { "os.img.bz2": at("new.img.bz2") };
   const fillRoot = (root: string) => put(root, "/var/lib/large", noise("large", 11 * MIB));
   await makeOldDisk(at("old.img"), "mbr", images, { labels, sizes: tinyDiskSizes, fillRoot });
-}, 120_000);
+});
 
 afterAll(() => stack.disposeAsync());
 
@@ -57,7 +59,7 @@ describe("the disk", () => {
     expect(readReport(kiosk.workDir)).toMatchObject({ stage: "write", readback: null });
     await memory.resize(200 * MIB);
     await expectFinishes(kiosk);
-  }, 60_000);
+  });
 
   test("does not hold what was written to it", async () => {
     await using kiosk = await openFresh();
@@ -83,7 +85,7 @@ describe("the disk", () => {
     const says = new RegExp(`${kiosk.loop} does not hold what was written to it: bytes ${8 * MIB} to ${12 * MIB}`);
     expectPartial(kiosk, await run.finished, { code: "readback", says });
     await expectFinishes(kiosk);
-  }, 60_000);
+  });
 });
 
 describe("the decoder", () => {
@@ -98,7 +100,7 @@ describe("the decoder", () => {
       says: /cannot be decoded: lbzip2 .* was ended by SIGKILL/,
     });
     expect(await kiosk.sha256()).toBe(before);
-  }, 30_000);
+  });
 
   test("is killed while the image is written", async () => {
     await using kiosk = await openFresh();
@@ -107,7 +109,7 @@ describe("the decoder", () => {
     process.kill(await run.until(() => findChild(run.pid, "lbzip2")), "SIGKILL");
     expectPartial(kiosk, await run.finished, { code: "image", says: /lbzip2 .* was ended by SIGKILL/ });
     await expectFinishes(kiosk);
-  }, 30_000);
+  });
 });
 
 test("the image in memory changes after it was judged", async () => {
@@ -128,7 +130,7 @@ test("the image in memory changes after it was judged", async () => {
   });
   await copySparse(at("good"), image);
   await expectFinishes(kiosk);
-}, 60_000);
+});
 
 describe("the new OS", () => {
   test("has no room for a retained file", async () => {
@@ -142,7 +144,7 @@ describe("the new OS", () => {
       rmSync(join(root.dir, "usr/bin/program"));
     }
     await expectFinishes(kiosk);
-  }, 60_000);
+  });
 
   test("has no room for the log: what concerns the new OS alone can be corrected", async () => {
     await using kiosk = await openFresh();
@@ -150,7 +152,7 @@ describe("the new OS", () => {
     const result = await runCli(["run", "--yes", ...kiosk.arguments, ...full]);
     expectPartial(kiosk, result, { code: "restore", says: /cannot write \/data\/log.* in the new OS: .*ENOSPC/ });
     await expectFinishes(kiosk, ["--set", "log=/kiosk/log"]);
-  }, 60_000);
+  });
 });
 
 test("the work directory is filled by something else", async () => {
@@ -169,7 +171,7 @@ test("the work directory is filled by something else", async () => {
   );
   expect(result.exitCode).toBe(3);
   expect(await runTestCommand(["cmp", at("old.img"), kiosk.disk])).toBe("");
-}, 30_000);
+});
 
 test("a run with another image cannot take over one that has begun to write", async () => {
   await using kiosk = await openFresh();
@@ -184,4 +186,4 @@ test("a run with another image cannot take over one that has begun to write", as
   expectPartial(kiosk, result, { code: "state", says });
   expect(readdirSync(kiosk.workDir).sort()).toEqual([...new Set([...files, "report.json"])].sort());
   await expectFinishes(kiosk);
-}, 60_000);
+});

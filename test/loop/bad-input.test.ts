@@ -1,5 +1,5 @@
 /** Configurations, retention lists and machines that a run must refuse, with the old disk as it was. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -27,6 +27,8 @@ import {
 } from "../support/small-kiosk.ts";
 import { fillUp, mountTmpfs } from "../support/tmpfs.ts";
 
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
+
 const stack = new AsyncDisposableStack();
 let base: TemporaryDirectory;
 let kiosk: Kiosk;
@@ -45,7 +47,7 @@ beforeAll(async () => {
   }
   kiosk = stack.use(await openFresh("mbr"));
   untouched = await kiosk.sha256();
-}, 120_000);
+});
 
 afterAll(() => stack.disposeAsync());
 
@@ -157,7 +159,7 @@ describe("memory", () => {
     const enough = await runWith(fresh, keptBytes + (64 << 10)); // the run's first events take room too
     expect(enough.report).toMatchObject({ outcome: "success", target: "complete" });
     expect(enough.result.exitCode).toBe(0);
-  }, 60_000);
+  });
 
   test("that is full before the run begins", async () => {
     await using memory = await mountTmpfs(64 << 10);

@@ -1,5 +1,5 @@
 /** What vouches for an image: its manifest, signed or not. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,6 +17,8 @@ import {
   tinyDiskSizes,
   tinyImageSizes,
 } from "../support/small-kiosk.ts";
+
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
 const labels = `m${process.pid}`;
 const stack = new AsyncDisposableStack();
@@ -45,7 +47,7 @@ beforeAll(async () => {
   }
   kiosk = stack.use(await openFresh());
   untouched = await kiosk.sha256();
-}, 120_000);
+});
 
 afterAll(() => stack.disposeAsync());
 
@@ -170,7 +172,7 @@ describe("a wrong manifest", () => {
           .equals(Buffer.alloc(1 << 20)),
       ).toBe(true);
     }
-  }, 30_000);
+  });
 });
 
 describe("where a public key is configured", () => {
@@ -178,7 +180,7 @@ describe("where a public key is configured", () => {
     putManifest(right);
     sign("own");
     await expectAccepted(withKey());
-  }, 30_000);
+  });
 
   test.each<[string, () => void, Refusal]>([
     ["no manifest", () => rmSync(manifestPath(), { force: true }), { code: "signature", says: /has no manifest/ }],

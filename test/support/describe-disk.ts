@@ -1,5 +1,6 @@
 /** A disk as text, for telling whether two runs have made the same. */
 import { execFileSync } from "node:child_process";
+import { closeSync, openSync, readSync } from "node:fs";
 import { mountDevice, runTestCommand } from "./loop-device.ts";
 import type { Kiosk } from "./open-kiosk.ts";
 import type { Layout } from "./small-kiosk.ts";
@@ -25,4 +26,16 @@ find . -xdev ! -path './log/*' ! -name boot-info.json -type f -print0 | sort -z 
 /** The digest of the first MiB. */
 function headOf(kiosk: Kiosk): string {
   return execFileSync("sh", ["-c", 'head -c 1048576 "$1" | sha256sum', "sh", kiosk.disk], { encoding: "utf8" });
+}
+
+/** What a device or a file holds at an offset. */
+export function readAt(path: string, offsetBytes: number, lengthBytes: number): Buffer {
+  const buffer = Buffer.alloc(lengthBytes);
+  const fd = openSync(path, "r");
+  try {
+    readSync(fd, buffer, 0, lengthBytes, offsetBytes);
+  } finally {
+    closeSync(fd);
+  }
+  return buffer;
 }

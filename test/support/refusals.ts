@@ -14,6 +14,8 @@ export interface Refusal {
   readonly code: ErrorCode;
   /** In the reason: the object, and what is wrong with it. */
   readonly says: string | RegExp;
+  /** Where it is noticed; early, if nothing else is said. */
+  readonly stage?: "save" | "write";
 }
 
 /** Runs `reimage run --yes` in a work directory that holds nothing of an earlier run. */
@@ -41,9 +43,9 @@ export function eventsOf(kiosk: Kiosk): Event[] {
  * Checks that a run was refused for that reason, and that it leaves no copy of the image or of the retained files.
  * The caller compares the disk: several refusals can share one comparison only where a failure would name the culprit.
  */
-export function expectRefused(kiosk: Kiosk, result: CliResult, { code, says }: Refusal): void {
+export function expectRefused(kiosk: Kiosk, result: CliResult, { code, says, stage = "save" }: Refusal): void {
   const report = readReport(kiosk.workDir);
-  expect(report).toMatchObject({ outcome: "failed", target: "untouched", code });
+  expect(report).toMatchObject({ outcome: "failed", target: "untouched", code, stage });
   expect(String(report.reason)).toMatch(says);
   expect(report.hint).toBeString(); // what to do
   const ending = result.stdout.split("\n").find((line) => line.startsWith("reimage: "));
