@@ -93,7 +93,9 @@ async function packPrograms(): Promise<void> {
     if (path === undefined) throw new Error(`${library} is not installed`);
     packLibrary(path);
   }
-  const applets = (await quiet`${join(tree, "usr/bin/busybox")} --list`).stdout.split("\n").filter(Boolean);
+  const listed = (await quiet`${join(tree, "usr/bin/busybox")} --list`).stdout.split("\n").filter(Boolean);
+  // The kernel starts any init that it finds where /init fails; busybox's would offer a shell on a hardened machine.
+  const applets = listed.filter((name) => !["init", "linuxrc"].includes(name));
   for (const applet of applets) {
     if (!existsSync(join(tree, "usr/bin", applet))) symlinkSync("busybox", join(tree, "usr/bin", applet));
   }
@@ -152,13 +154,16 @@ PS1='reimage:$PWD# '
   }
 }
 
+/** What /init needs to say that the rest was not unpacked: the kernel goes on with what there was memory for. */
+const first = ["bin", "init", "usr", "usr/bin", "usr/bin/busybox", "usr/bin/sh", "usr/bin/sleep"].join("\n");
+
 /** Writes the archive: sorted, owned by root, without times, so that it depends on the content alone. */
 async function pack(image: string): Promise<void> {
   // No --ultra: its larger window would be allocated by the kernel on top of the archive, on a machine with 512 MB.
   const level = process.env.RELEASE === "1" ? ["-19"] : ["-10"];
   await $({ cwd: tree, env: environment, quiet: true })`find . -type d -exec chmod 755 {} +
     find . -exec touch -h -d @0 {} +
-    find . -mindepth 1 | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 --reproducible | zstd -q -f -T0 ${level} -o ../${basename(image)}`;
+    { echo ${first}; find . -mindepth 1 -printf '%P\\n' | LC_ALL=C sort | grep -vxF ${first}; } | cpio --quiet -o -H newc -R 0:0 --reproducible | zstd -q -f -T0 ${level} -o ../${basename(image)}`;
   // The kernel looks for a further, appended archive at a multiple of four bytes; zeros in between are skipped.
   const alignment = 512;
   truncateSync(image, Math.ceil(statSync(image).size / alignment) * alignment);
