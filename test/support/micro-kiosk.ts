@@ -116,10 +116,27 @@ export function partition(
   return { number, startMiB, sizeMiB, type, contents };
 }
 
-/** An ext4 that holds a tree, owned by root. */
-export async function makeExt4(file: string, label: string, tree: string | null, sizeMiB: number): Promise<void> {
+/** An ext4 that holds a tree, owned by root. A disk with larger sectors than `blockBytes` cannot be mounted. */
+export async function makeExt4(
+  file: string,
+  label: string,
+  tree: string | null,
+  sizeMiB: number,
+  blockBytes = 1024,
+): Promise<void> {
   const contents = tree === null ? [] : ["-d", tree];
-  const options = ["-b", "1024", "-m", "0", "-J", "size=1", "-E", "root_owner=0:0", "-L", label];
+  const options = [
+    "-b",
+    String(blockBytes),
+    "-m",
+    "0",
+    "-J",
+    `size=${(blockBytes * 1024) / (1 << 20)}`,
+    "-E",
+    "root_owner=0:0",
+    "-L",
+    label,
+  ];
   await runTestCommand(["fakeroot", "mke2fs", "-q", "-t", "ext4", ...options, ...contents, file, `${sizeMiB}M`]);
 }
 
