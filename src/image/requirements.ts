@@ -1,5 +1,6 @@
 /** Whether an image suits the disk and the configuration. Pure: what is known in, a refusal or nothing out. */
 import { relocateGpt } from "../disk/gpt-relocate.ts";
+import type { PartitionTable } from "../disk/partition-table.ts";
 import { ReimageError } from "../errors.ts";
 import { headBytes, type ImageOutline, type OutlinedPartition } from "./outline.ts";
 
@@ -31,10 +32,11 @@ export function requireTable(
     });
   }
   const { sectorSizeBytes, sizeBytes } = target;
-  if (outline.table.sectorSizeBytes !== sectorSizeBytes) {
+  const madeForBytes = sectorSizeOf(outline.table, imageSizeBytes);
+  if (madeForBytes !== sectorSizeBytes) {
     throw new ReimageError(
       "partition-table",
-      `image ${name} was made for sectors of ${outline.table.sectorSizeBytes} bytes, the target disk has sectors of ${sectorSizeBytes}`,
+      `image ${name} was made for sectors of ${madeForBytes} bytes, the target disk has sectors of ${sectorSizeBytes}`,
       { hint: `make the image on a disk with sectors of ${sectorSizeBytes} bytes` },
     );
   }
@@ -54,6 +56,16 @@ export function requireTable(
     );
   }
   if (outline.table.type === "gpt") relocateGpt(outline.head, sectorSizeBytes, sizeBytes); // as the commit will
+}
+
+/**
+ * The sectors that an image was made for. A GPT says so. An MBR does not, and was read as one for the target's sectors:
+ * where it does not fit the image as such, but does in sectors of 512 bytes, it counts in those.
+ */
+function sectorSizeOf({ type, sectorSizeBytes, lastUsedByteEnd }: PartitionTable, imageSizeBytes: number): number {
+  const usualBytes = 512;
+  const fits = (bytes: number) => (lastUsedByteEnd / sectorSizeBytes) * bytes <= imageSizeBytes;
+  return type === "mbr" && !fits(sectorSizeBytes) && fits(usualBytes) ? usualBytes : sectorSizeBytes;
 }
 
 /** The partition of the image that `spec` names, or null. */

@@ -17,8 +17,8 @@ function refusal(call: () => void): ReimageError | null {
   }
 }
 
-function outlineOf(head: Buffer): ImageOutline {
-  const collector = createOutlineCollector(512);
+function outlineOf(head: Buffer, sectorSizeBytes = 512): ImageOutline {
+  const collector = createOutlineCollector(sectorSizeBytes);
   collector.accept(Buffer.concat([head], MIB));
   return collector.finish();
 }
@@ -62,6 +62,15 @@ describe("the table", () => {
       code: "partition-table",
       message: "image os.img was made for sectors of 512 bytes, the target disk has sectors of 4096",
     });
+  });
+  test("an MBR for sectors of 512 bytes, read as one for 4096", () => {
+    const partition = { type: 0x83, start: 2048, sectors: 7 * 2048 };
+    const misread = outlineOf(mbrSector([partition]), 4096);
+    expect(judge(misread, 8 * MIB, 1024 * MIB, 4096)).toMatchObject({
+      code: "partition-table",
+      message: "image os.img was made for sectors of 512 bytes, the target disk has sectors of 4096",
+    });
+    expect(judge(misread, 64 * MIB, 1024 * MIB, 4096)).toBeNull(); // it fits
   });
   test("none", () => {
     expect(judge(outlineOf(Buffer.alloc(MIB)), 8 * MIB, 8 * MIB)).toMatchObject({
