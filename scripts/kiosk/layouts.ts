@@ -32,7 +32,7 @@ function layOut(sizeMiB: number, sizes: readonly (readonly [number, PartitionLay
   return { sizeMiB, partitions };
 }
 
-/** `old` is the kiosk's disk, larger than `new`, the image. The MBR layout is that of the kiosks this comes from. */
+/** `old` is the kiosk's disk, larger than `new`, the image (small: an emulated CPU decodes it). The MBR layout is that of the kiosks this comes from. */
 export const layouts: Readonly<Record<`${Size}-${Table}`, { readonly old: DiskLayout; readonly new: DiskLayout }>> = {
   "debian-mbr": {
     old: layOut(1024, [
@@ -42,12 +42,12 @@ export const layouts: Readonly<Record<`${Size}-${Table}`, { readonly old: DiskLa
       [5, "data", 384],
       [6, "kiosk", 96],
     ]),
-    new: layOut(448, [
-      [1, "boot", 32],
-      [2, "root", 280],
+    new: layOut(272, [
+      [1, "boot", 24],
+      [2, "root", 208],
       [4, "extended", 0],
-      [5, "data", 48],
-      [6, "kiosk", 72],
+      [5, "data", 16],
+      [6, "kiosk", 16],
     ]),
   },
   "debian-gpt": {
@@ -56,10 +56,10 @@ export const layouts: Readonly<Record<`${Size}-${Table}`, { readonly old: DiskLa
       [2, "root", 800],
       [3, "kiosk", 96],
     ]),
-    new: layOut(448, [
-      [1, "esp", 40],
-      [2, "root", 320],
-      [3, "kiosk", 72],
+    new: layOut(264, [
+      [1, "esp", 16],
+      [2, "root", 224],
+      [3, "kiosk", 16],
     ]),
   },
   "tiny-mbr": {

@@ -62,6 +62,7 @@ if [ "${IMAGE:-}" ]; then
     images=$data/images
     if [ "$TABLE" = gpt ]; then images=$root/images && mkdir -p "$images"; fi
     cp "$IMAGE" "$images/os.img.bz2"
+    if [ -e "$IMAGE.manifest.json" ]; then cp "$IMAGE.manifest.json" "$images/os.img.bz2.manifest.json"; fi
 fi
 if [ "$SYSTEM" = old ] || [ "$SYSTEM" = new ]; then
     mkdir -p "$root/kiosk" "$root/boot"
