@@ -17,7 +17,7 @@ export interface GuestShell {
 }
 
 const bootMs = 180_000;
-const commandMs = 60_000;
+const commandMs = 180_000;
 
 /** For `before` of a ReimageOptions: a shell on the serial console; reimage begins when it is left. */
 export const shellBeforeReimage = `

@@ -21,8 +21,8 @@ import type { Vm } from "../support/qemu.ts";
 import { createEmptyDisk, createOverlay, type VmDisk } from "../support/vm-disk.ts";
 
 const MiB = 1024 * 1024;
-const testTimeoutMs = 1_200_000; // most of it is waiting for a turn
-const runTimeoutMs = 120_000;
+const testTimeoutMs = 2_400_000; // most of it is waiting for a turn
+const runTimeoutMs = 300_000;
 /** The least that the smallest kiosk is reimaged with on two cores is a little less. Measured. */
 const leastMemoryMiB = 420;
 
@@ -154,7 +154,7 @@ echo 0 >dev-vda3/slot; echo 8192 >dev-vda3/size; echo 8192 >component_size; echo
     const on4k =
       "--set old.root=none --set retention.list= --set log= --set target.disk=serial=SECTORS --set new.root=1";
     const wrongSectors = await runInShell(shell, "vdb", on4k);
-    expect(wrongSectors).toMatchObject({ status: 3, isWritten: false, says: expect.stringMatching(/sectors|reach/) });
+    expect(wrongSectors).toMatchObject({ status: 3, isWritten: false, says: expect.stringContaining("made for sectors of 512 bytes") });
     const right = await runInShell(shell, "vdb", `${on4k} --set image.source=LABEL=data:/images/sectors-4096.img.bz2`);
     expect(right).toMatchObject({ status: 0 });
     expect(await shell.must("blkid -p /dev/vdb1")).toContain('LABEL="large-sectors"');
@@ -326,7 +326,7 @@ ${moments.join("\n")}
 MOMENTS`,
       memoryMiB: 512,
     });
-    await machine.waitForExit(3 * runTimeoutMs);
+    await machine.waitForExit(2 * runTimeoutMs);
     expect(machine.serialText()).not.toContain("reimage"); // no console= at all
     const root = { number: 1, startMiB: 1, sizeMiB: 32, holds: "root" } as const;
     const events = await readFileInside(vm.exportDisk(), root, "/kiosk/log/events.ndjson");
