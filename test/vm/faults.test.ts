@@ -154,7 +154,11 @@ echo 0 >dev-vda3/slot; echo 8192 >dev-vda3/size; echo 8192 >component_size; echo
     const on4k =
       "--set old.root=none --set retention.list= --set log= --set target.disk=serial=SECTORS --set new.root=1";
     const wrongSectors = await runInShell(shell, "vdb", on4k);
-    expect(wrongSectors).toMatchObject({ status: 3, isWritten: false, says: expect.stringContaining("made for sectors of 512 bytes") });
+    expect(wrongSectors).toMatchObject({
+      status: 3,
+      isWritten: false,
+      says: expect.stringContaining("made for sectors of 512 bytes"),
+    });
     const right = await runInShell(shell, "vdb", `${on4k} --set image.source=LABEL=data:/images/sectors-4096.img.bz2`);
     expect(right).toMatchObject({ status: 0 });
     expect(await shell.must("blkid -p /dev/vdb1")).toContain('LABEL="large-sectors"');
