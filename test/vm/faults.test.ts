@@ -63,7 +63,8 @@ function machineTest(name: string, run: () => Promise<void>): void {
 
 /** A GPT image for disks with sectors of 4096 bytes. */
 async function makeImageFor4096ByteSectors(): Promise<{ image: string }> {
-  await makeExt4(at("root-4096.ext4"), "large-sectors", null, 12, 4096);
+  mkdirSync(at("root-4096/etc"), { recursive: true });
+  await makeExt4(at("root-4096.ext4"), "large-sectors", at("root-4096"), 12, 4096);
   const image = at("sectors-4096.img");
   createEmptyDisk(image, 16);
   const fdisk = Buffer.from("g\nn\n1\n256\n+12M\nw\n"); // from the first MiB on
