@@ -27,6 +27,15 @@ export function recipeHash(texts: readonly string[], files: readonly string[] = 
  */
 export async function cached(name: string, hash: string, make: (folder: string) => Promise<void>): Promise<string> {
   const folder = join(cacheDirectory, `${name}-${hash}`);
+  const making = underWay.get(folder) ?? makeOnce(name, folder, make);
+  underWay.set(folder, making);
+  return await making;
+}
+
+/** By folder: who asks twice at the same time gets the same result. */
+const underWay = new Map<string, Promise<string>>();
+
+async function makeOnce(name: string, folder: string, make: (folder: string) => Promise<void>): Promise<string> {
   if (existsSync(folder)) return folder;
   mkdirSync(cacheDirectory, { recursive: true });
   for (const other of readdirSync(cacheDirectory)) {

@@ -1,7 +1,7 @@
 /** Assembles bootable disk images as sparse files, without root, loop devices or mounts. */
 import { closeSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDirectory, shell } from "./cache.ts";
+import { shell } from "./cache.ts";
 
 const MiB = 1024 * 1024;
 
@@ -70,7 +70,7 @@ const grubModules = [
 /** boot.img's code in front of the partition table; the core image, which it loads from sector 1 on, in the gap. */
 async function installBiosGrub(disk: string, prefix: string): Promise<void> {
   const folder = "/usr/lib/grub/i386-pc";
-  const core = join(cacheDirectory, `core-${process.pid}.img`);
+  const core = `${disk}.core`;
   await shell`grub-mkimage -O i386-pc -d ${folder} -p ${prefix} -o ${core} biosdisk ${grubModules}`;
   const coreImage = readFileSync(core);
   rmSync(core);
