@@ -5,7 +5,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, write
 import { join } from "node:path";
 import { readReport, runCli } from "../support/cli.ts";
 import { expectFinishes, expectPartial } from "../support/endings.ts";
-import { closeGate, findChild, isProgress, isStage, isState, startRun } from "../support/following.ts";
+import { closeGate, findChild, isProgress, isStage, isState, isStep, startRun } from "../support/following.ts";
 import { mountDevice, runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { noise, put } from "../support/make-disk.ts";
 import { type KioskOptions, openKiosk } from "../support/open-kiosk.ts";
@@ -177,7 +177,7 @@ test("a run with another image cannot take over one that has begun to write", as
   await using kiosk = await openFresh();
   {
     await using run = startRun(kiosk);
-    await run.untilEvent(isState("partial"));
+    await run.untilEvent(isStep(/^writing to/)); // the first sector has been cleared
     await run.kill();
   }
   const files = readdirSync(kiosk.workDir).sort();
