@@ -78,7 +78,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     if (state.target === "complete") return succeed(state); // killed between the commit and the last word
     const saved = state.saved ?? (await timed("save", () => saveAfresh(config, context)));
     keep({ saved });
-    await using _protection = await protectOthers(saved.target);
+    await using _protection = await protectOthers(saved.target, context);
     const written = state.written ?? (await timed("write", () => write(saved, context, state?.target ?? "partial")));
     keep({ written });
     await timed("restore", () => restore(config, saved, written, context));
