@@ -34,8 +34,7 @@ export interface RunOptions {
 
 /**
  * Runs save, write and restore, carrying on where a killed process of the same run stopped. The caller holds the lock of
- * the work directory (`lockWorkDir`). Never throws: every ending is
- * an outcome, an event and a report.json.
+ * the work directory (`lockWorkDir`). Never throws: every ending is an outcome, an event and a report.json.
  */
 export async function runStages(config: Config, options: RunOptions): Promise<Outcome> {
   const { workDir, reporter } = options;

@@ -1,59 +1,34 @@
 /** Configurations, retention lists and machines that a run must refuse, with the old disk as it was. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { execFileSync } from "node:child_process";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { recordBytes } from "../../src/system/memory.ts";
 import { readReport, runCli } from "../support/cli.ts";
-import {
-  attachLoopDevice,
-  mountDevice,
-  runTestCommand,
-  type TemporaryDirectory,
-  temporaryDirectory,
-} from "../support/loop-device.ts";
+import { attachLoopDevice, mountDevice, runTestCommand, temporaryDirectory } from "../support/loop-device.ts";
 import { addTestPartitions, put } from "../support/make-disk.ts";
 import { type Kiosk, openKiosk } from "../support/open-kiosk.ts";
 import { expectRefused, type Refusal, runAfresh } from "../support/refusals.ts";
-import {
-  copySparse,
-  type Layout,
-  makeNewImage,
-  makeOldDisk,
-  retentionList,
-  tinyDiskSizes,
-  tinyImageSizes,
-} from "../support/small-kiosk.ts";
+import { copySparse, type Layout, makeOldDisk, tinyDiskSizes } from "../support/small-kiosk.ts";
+import { makeTinyKiosks, type TinyKiosks } from "../support/tiny-kiosks.ts";
 import { fillUp, mountTmpfs } from "../support/tmpfs.ts";
 
 setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
 const stack = new AsyncDisposableStack();
-let base: TemporaryDirectory;
+let kiosks: TinyKiosks;
 let kiosk: Kiosk;
 let untouched: string;
-const at = (name: string) => join(base.dir, name);
-const labelsOf = (layout: Layout) => `i${layout.slice(0, 1)}${process.pid}`;
+const at = (name: string) => kiosks.at(name);
+const openFresh = (layout: Layout) => kiosks.openFresh(layout);
 
 beforeAll(async () => {
-  base = stack.use(await temporaryDirectory());
-  writeFileSync(at("list"), retentionList);
-  for (const layout of ["mbr", "gpt"] as const) {
-    await makeNewImage(at(`${layout}.img`), layout, { sizes: tinyImageSizes, programMiB: 2 });
-    execFileSync("lbzip2", ["--keep", at(`${layout}.img`)]);
-    const images = { "os.img.bz2": at(`${layout}.img.bz2`) };
-    await makeOldDisk(at(`${layout}-old.img`), layout, images, { labels: labelsOf(layout), sizes: tinyDiskSizes });
-  }
+  kiosks = stack.use(await makeTinyKiosks("i"));
   kiosk = stack.use(await openFresh("mbr"));
   untouched = await kiosk.sha256();
 });
 
 afterAll(() => stack.disposeAsync());
-
-function openFresh(layout: Layout): Promise<Kiosk> {
-  return openKiosk({ layout, oldDisk: at(`${layout}-old.img`), list: at("list"), labels: labelsOf(layout) });
-}
 
 async function expectRefusedUntouched(set: Record<string, string>, refusal: Refusal, of = kiosk, before = untouched) {
   expectRefused(of, await runAfresh(of, set), refusal);

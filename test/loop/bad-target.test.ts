@@ -1,55 +1,31 @@
 /** Disks that a run must refuse to overwrite, with every one of them as it was. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCli } from "../support/cli.ts";
-import {
-  attachLoopDevice,
-  mountDevice,
-  runTestCommand,
-  type TemporaryDirectory,
-  temporaryDirectory,
-} from "../support/loop-device.ts";
+import { attachLoopDevice, mountDevice, runTestCommand, temporaryDirectory } from "../support/loop-device.ts";
 import { put } from "../support/make-disk.ts";
 import { type Kiosk, openKiosk } from "../support/open-kiosk.ts";
 import { expectRefused, type Refusal, runAfresh, settings } from "../support/refusals.ts";
-import {
-  type Layout,
-  makeNewImage,
-  makeOldDisk,
-  retentionList,
-  tinyDiskSizes,
-  tinyImageSizes,
-} from "../support/small-kiosk.ts";
+import { type Layout, makeOldDisk, tinyDiskSizes } from "../support/small-kiosk.ts";
+import { makeTinyKiosks, type TinyKiosks, tinyLabels } from "../support/tiny-kiosks.ts";
 
 setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
 const stack = new AsyncDisposableStack();
-let base: TemporaryDirectory;
+let kiosks: TinyKiosks;
 let kiosk: Kiosk;
 let untouched: string;
-const at = (name: string) => join(base.dir, name);
-const labelsOf = (layout: Layout) => `t${layout.slice(0, 1)}${process.pid}`;
+const at = (name: string) => kiosks.at(name);
+const labelsOf = (layout: Layout) => tinyLabels("t", layout);
+const openFresh = (layout: Layout) => kiosks.openFresh(layout);
 
 beforeAll(async () => {
-  base = stack.use(await temporaryDirectory());
-  writeFileSync(at("list"), retentionList);
-  for (const layout of ["mbr", "gpt"] as const) {
-    await makeNewImage(at(`${layout}.img`), layout, { sizes: tinyImageSizes, programMiB: 2 });
-    execFileSync("lbzip2", ["--keep", at(`${layout}.img`)]);
-    const images = { "os.img.bz2": at(`${layout}.img.bz2`) };
-    await makeOldDisk(at(`${layout}-old.img`), layout, images, { labels: labelsOf(layout), sizes: tinyDiskSizes });
-  }
+  kiosks = stack.use(await makeTinyKiosks("t"));
   kiosk = stack.use(await openFresh("mbr"));
   untouched = await kiosk.sha256();
 });
 
 afterAll(() => stack.disposeAsync());
-
-function openFresh(layout: Layout): Promise<Kiosk> {
-  return openKiosk({ layout, oldDisk: at(`${layout}-old.img`), list: at("list"), labels: labelsOf(layout) });
-}
 
 async function expectRefusedUntouched(set: Record<string, string>, refusal: Refusal, of = kiosk, before = untouched) {
   expectRefused(of, await runAfresh(of, set), refusal);
