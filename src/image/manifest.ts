@@ -17,6 +17,16 @@ const contents = z.strictObject(
   { error: (issue) => (issue.code === "invalid_type" ? "expected an object" : undefined) },
 );
 
+type Contents = z.infer<typeof contents>;
+
+/** A stretch of the packed file that can be decoded by itself, and the stretch of the image that it decodes to. */
+const segment = z.strictObject({
+  offsetBytes: z.int().min(0),
+  sizeBytes,
+  rawOffsetBytes: z.int().min(0),
+  rawSizeBytes: sizeBytes,
+});
+
 const partition = z.strictObject({
   number: z.int("expected a partition number").min(1).max(128),
   startBytes: sizeBytes,
@@ -48,16 +58,39 @@ const schema = z
     hardware: z
       .strictObject({ vendors: texts.optional(), products: texts.optional(), boards: texts.optional() })
       .optional(),
-    /** The digest of `<image>.blockmap.json`. */
-    blockMap: z.strictObject({ sha256 }).optional(),
+    /**
+     * The digest of the block map `<image>.bmap`, and what the image expects where nothing is mapped: zeros, or whatever
+     * the disk held before.
+     */
+    blockMap: z.strictObject({ sha256, unmapped: z.literal(["zero", "any"], "expected zero or any") }).optional(),
+    /** How the packed file divides, without gap or overlap, in order; lets a reader leave out what is not mapped. */
+    segments: z.array(segment, "expected a list of segments").min(1, "must not be empty").optional(),
   })
   .refine((manifest) => manifest.raw.sizeBytes % manifest.sectorSizeBytes === 0, {
     path: ["raw", "sizeBytes"],
     error: "is not a multiple of sectorSizeBytes",
+  })
+  .refine(({ segments, raw, compressed }) => segments === undefined || areWhole(segments, raw, compressed), {
+    path: ["segments"],
+    error: "do not cover the image and the packed file, without gap or overlap",
   });
+
+function areWhole(segments: readonly Segment[], raw: Contents, compressed: Contents): boolean {
+  let rawBytes = 0;
+  let packedBytes = 0;
+  for (const { offsetBytes, sizeBytes, rawOffsetBytes, rawSizeBytes } of segments) {
+    if (offsetBytes !== packedBytes || rawOffsetBytes !== rawBytes) return false;
+    packedBytes += sizeBytes;
+    rawBytes += rawSizeBytes;
+  }
+  return rawBytes === raw.sizeBytes && packedBytes === compressed.sizeBytes;
+}
 
 /** A manifest of schema version 1. Sizes and offsets are in bytes. */
 export type Manifest = z.infer<typeof schema>;
+
+/** See `segments` of the manifest. */
+export type Segment = z.infer<typeof segment>;
 
 /**
  * Parses the text of a manifest (pure). Unknown fields are refused: what this program does not understand it would not

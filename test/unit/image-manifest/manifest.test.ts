@@ -21,7 +21,7 @@ const full = {
     { number: 5, startBytes: 2 ** 29, sizeBytes: 2 ** 30 },
   ],
   hardware: { vendors: ["Dell Inc."], products: ["OptiPlex 3050"], boards: ["0W0CHX"] },
-  blockMap: { sha256 },
+  blockMap: { sha256, unmapped: "zero" },
 };
 
 /** The message with which a manifest is refused. */
