@@ -4,6 +4,15 @@
  */
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
 import { ReimageError } from "../errors.ts";
+import {
+  decodeBase64,
+  ED25519,
+  ED25519_PREHASHED,
+  formatKeyId,
+  splitLines,
+  TRUSTED,
+  UNTRUSTED,
+} from "./minisign-format.ts";
 
 /** A minisign public key. `keyId` is what `minisign` prints: 16 hexadecimal digits. */
 export interface PublicKey {
@@ -22,32 +31,56 @@ export interface Signature {
   readonly globalSignature: Buffer;
 }
 
-const UNTRUSTED = "untrusted comment: ";
-const TRUSTED = "trusted comment: ";
 /** What precedes the 32 bytes of an ed25519 key in a SubjectPublicKeyInfo (RFC 8410). */
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 const PUBLIC_KEY_BYTES = 2 + 8 + 32;
 const SIGNATURE_BYTES = 2 + 8 + 64;
 
 /**
- * Parses a public key file of minisign, or its base64 line alone (pure).
+ * Parses a file of one or more public keys (pure): each the two lines of a public key file of minisign, or its base64
+ * line alone; empty lines between them do not count.
+ * @throws ReimageError code `signature` for a file without a key, and for anything else in it
+ */
+export function parsePublicKeys(text: string): PublicKey[] {
+  const keys: PublicKey[] = [];
+  let afterComment = false;
+  for (const line of splitLines(text)) {
+    if (!afterComment && line.startsWith(UNTRUSTED)) {
+      afterComment = true;
+    } else if (afterComment || line !== "") {
+      keys.push(parseKeyLine(line));
+      afterComment = false;
+    }
+  }
+  if (afterComment || keys.length === 0) throw noPublicKey();
+  return keys;
+}
+
+/**
+ * Parses a file of exactly one public key (pure).
  * @throws ReimageError code `signature`
  */
 export function parsePublicKey(text: string): PublicKey {
-  const lines = splitLines(text);
-  const encoded = lines.length === 1 ? lines[0] : lines[0]?.startsWith(UNTRUSTED) && lines.length === 2 ? lines[1] : "";
-  const bytes = decodeBase64(encoded ?? "", PUBLIC_KEY_BYTES);
-  if (bytes === null || bytes.toString("latin1", 0, 2) !== "Ed") {
-    throw new ReimageError("signature", "the public key is no minisign public key", {
-      hint: "image.publicKey must be the file that minisign -G wrote beside the secret key (minisign.pub)",
-    });
-  }
+  const [key, ...further] = parsePublicKeys(text);
+  if (key === undefined || further.length > 0) throw noPublicKey();
+  return key;
+}
+
+function parseKeyLine(line: string): PublicKey {
+  const bytes = decodeBase64(line, PUBLIC_KEY_BYTES);
+  if (bytes === null || bytes.toString("latin1", 0, 2) !== ED25519) throw noPublicKey();
   const key = createPublicKey({
     key: Buffer.concat([SPKI_PREFIX, bytes.subarray(10)]),
     format: "der",
     type: "spki",
   });
-  return { keyId: formatKeyId(bytes), key };
+  return { keyId: formatKeyId(bytes.subarray(2)), key };
+}
+
+function noPublicKey(): ReimageError {
+  return new ReimageError("signature", "the public key is no minisign public key", {
+    hint: "image.publicKey must hold one or more public key files of minisign (minisign.pub), one after another",
+  });
 }
 
 /**
@@ -64,7 +97,7 @@ export function parseSignature(text: string): Signature {
     trusted?.startsWith(TRUSTED) !== true ||
     bytes === null ||
     globalSignature === null ||
-    (algorithm !== "Ed" && algorithm !== "ED") ||
+    (algorithm !== ED25519 && algorithm !== ED25519_PREHASHED) ||
     rest.length > 0
   ) {
     throw new ReimageError("signature", "the signature is no minisign signature, or only a part of one", {
@@ -72,8 +105,8 @@ export function parseSignature(text: string): Signature {
     });
   }
   return {
-    keyId: formatKeyId(bytes),
-    prehashed: algorithm === "ED",
+    keyId: formatKeyId(bytes.subarray(2)),
+    prehashed: algorithm === ED25519_PREHASHED,
     signature: bytes.subarray(10),
     trustedComment: trusted.slice(TRUSTED.length),
     globalSignature,
@@ -81,46 +114,39 @@ export function parseSignature(text: string): Signature {
 }
 
 /**
- * Verifies that the owner of `publicKey` signed `data` and the trusted comment.
- * @returns the trusted comment
+ * Verifies that the owner of one of `publicKeys` signed `data` and the trusted comment. The key id in the signature says
+ * which one; it is a name only, and proves nothing.
+ * @returns the trusted comment, and the key that vouches
  * @throws ReimageError code `signature` in every other case
  */
-export function verifyMinisign(publicKey: PublicKey, signatureText: string, data: Buffer): { trustedComment: string } {
+export function verifyMinisign(
+  publicKeys: PublicKey | readonly PublicKey[],
+  signatureText: string,
+  data: Buffer,
+): { trustedComment: string; keyId: string } {
   const signature = parseSignature(signatureText);
-  if (signature.keyId !== publicKey.keyId) {
-    throw new ReimageError(
-      "signature",
-      `the signature was made with key ${signature.keyId}; the configured public key is ${publicKey.keyId}`,
-      { hint: "use an image signed with the key that belongs to image.publicKey" },
-    );
+  const configured = "keyId" in publicKeys ? [publicKeys] : publicKeys;
+  const named = configured.filter((each) => each.keyId === signature.keyId);
+  if (named.length === 0) {
+    const ids = configured.map((each) => each.keyId).join(", ");
+    const what =
+      configured.length === 1 ? `the configured public key is ${ids}` : `the configured public keys are ${ids}`;
+    throw new ReimageError("signature", `the signature was made with key ${signature.keyId}; ${what}`, {
+      hint: "use an image signed with a key that belongs to image.publicKey, or add the new public key to that file",
+    });
   }
   const signed = signature.prehashed ? createHash("blake2b512").update(data).digest() : data;
-  if (!verify(null, signed, publicKey.key, signature.signature)) {
+  const signer = named.find((each) => verify(null, signed, each.key, signature.signature));
+  if (signer === undefined) {
     throw new ReimageError("signature", "the signature does not fit: what it signs is not what is here", {
       hint: "do not use this image unless you know why: it was changed after it was signed, or is damaged",
     });
   }
   const comment = Buffer.concat([signature.signature, Buffer.from(signature.trustedComment)]);
-  if (!verify(null, comment, publicKey.key, signature.globalSignature)) {
+  if (!verify(null, comment, signer.key, signature.globalSignature)) {
     throw new ReimageError("signature", "the trusted comment of the signature was changed after it was signed", {
       hint: "do not use this image unless you know why",
     });
   }
-  return { trustedComment: signature.trustedComment };
-}
-
-/** Lines without their ends; empty ones at the end do not count. */
-function splitLines(text: string): string[] {
-  return text.replace(/[\r\n]+$/, "").split(/\r?\n/);
-}
-
-/** Bytes of canonical base64 of exactly that many bytes, or null. Buffer.from alone skips what it does not know. */
-function decodeBase64(encoded: string, sizeBytes: number): Buffer | null {
-  const bytes = Buffer.from(encoded, "base64");
-  return bytes.length === sizeBytes && bytes.toString("base64") === encoded ? bytes : null;
-}
-
-/** Bytes 2 to 10 as the little-endian number that minisign prints. */
-function formatKeyId(bytes: Buffer): string {
-  return bytes.readBigUInt64LE(2).toString(16).toUpperCase().padStart(16, "0");
+  return { trustedComment: signature.trustedComment, keyId: signer.keyId };
 }

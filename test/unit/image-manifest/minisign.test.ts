@@ -51,8 +51,9 @@ const publicKey = parsePublicKey(publicKeyText);
 
 describe("signatures made by minisign", () => {
   test("prehashed and legacy ones are accepted, with their trusted comments", () => {
-    expect(verifyMinisign(publicKey, prehashed, data)).toEqual({ trustedComment: "kiosk image 7 ü" });
-    expect(verifyMinisign(publicKey, legacy, data)).toEqual({ trustedComment: "kiosk image 7 ü" });
+    const vouched = { trustedComment: "kiosk image 7 ü", keyId: "DE1005368D356C02" };
+    expect(verifyMinisign(publicKey, prehashed, data)).toEqual(vouched);
+    expect(verifyMinisign(publicKey, legacy, data)).toEqual(vouched);
     expect([parseSignature(prehashed).prehashed, parseSignature(legacy).prehashed]).toEqual([true, false]);
   });
 
@@ -212,7 +213,10 @@ describe.skipIf(minisign === null)("the real minisign (skipped where it is not i
       writeFileSync(join(directory, "data"), content);
       for (const kind of [["-l"], []]) {
         expect(run("-S", ...kind, "-s", "key.sec", "-m", "data", "-t", `size ${size}`)).toBe(0);
-        expect(verifyMinisign(key, read("data.minisig"), content)).toEqual({ trustedComment: `size ${size}` });
+        expect(verifyMinisign(key, read("data.minisig"), content)).toEqual({
+          trustedComment: `size ${size}`,
+          keyId: key.keyId,
+        });
         const changed = Buffer.concat([content, Buffer.of(1)]);
         writeFileSync(join(directory, "data"), changed);
         expect(run("-V", "-p", "key.pub", "-m", "data")).not.toBe(0);
