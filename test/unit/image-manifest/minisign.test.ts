@@ -1,8 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { ReimageError } from "../../../src/errors.ts";
 import { parsePublicKey, parseSignature, verifyMinisign } from "../../../src/image/minisign.ts";
 import { createRandom, mutate } from "./random.ts";
@@ -187,41 +184,6 @@ describe("what is no key and no signature", () => {
         expect(essence(signatureText)).toBe(essence(signature));
       } catch (error) {
         expect(error).toBeInstanceOf(ReimageError);
-      }
-    }
-  });
-});
-
-const minisign = Bun.which("minisign");
-describe.skipIf(minisign === null)("the real minisign (skipped where it is not installed)", () => {
-  let directory: string;
-  beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), "reimage-minisign-"));
-  });
-  afterAll(() => rmSync(directory, { recursive: true }));
-
-  function run(...args: string[]): number {
-    return Bun.spawnSync([minisign ?? "", ...args], { cwd: directory, stdin: "ignore", stdout: "ignore" }).exitCode;
-  }
-  const read = (name: string) => readFileSync(join(directory, name), "utf8");
-
-  test("agrees about new keys, signatures of both kinds, and what was changed afterwards", () => {
-    expect(run("-G", "-W", "-f", "-p", "key.pub", "-s", "key.sec")).toBe(0);
-    const key = parsePublicKey(read("key.pub"));
-    for (const size of [0, 1, 100_000]) {
-      const content = Buffer.alloc(size, "kiosk");
-      writeFileSync(join(directory, "data"), content);
-      for (const kind of [["-l"], []]) {
-        expect(run("-S", ...kind, "-s", "key.sec", "-m", "data", "-t", `size ${size}`)).toBe(0);
-        expect(verifyMinisign(key, read("data.minisig"), content)).toEqual({
-          trustedComment: `size ${size}`,
-          keyId: key.keyId,
-        });
-        const changed = Buffer.concat([content, Buffer.of(1)]);
-        writeFileSync(join(directory, "data"), changed);
-        expect(run("-V", "-p", "key.pub", "-m", "data")).not.toBe(0);
-        expect(refusal(() => verifyMinisign(key, read("data.minisig"), changed))).toContain("does not fit");
-        writeFileSync(join(directory, "data"), content);
       }
     }
   });
