@@ -24,7 +24,7 @@ export function parseKernelCommandLine(text: string): Override[] {
   return overrides;
 }
 
-/** Arguments with their quotes: white space separates them outside double quotes only. */
-function splitArguments(text: string): string[] {
+/** Arguments with their quotes: white space separates them outside double quotes only (pure). */
+export function splitArguments(text: string): string[] {
   return text.match(/(?:"[^"]*(?:"|$)|[^ \t\n\v\f\r"])+/g) ?? [];
 }

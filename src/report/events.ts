@@ -19,7 +19,7 @@ export interface DiskIdentity {
 export type EventBody =
   | { readonly type: "run-started"; readonly version: string; readonly restarted: boolean }
   | { readonly type: "stage-started"; readonly stage: StageName }
-  | { readonly type: "step"; readonly stage: StageName; readonly message: string }
+  | { readonly type: "step"; readonly stage: StageName | null; readonly message: string }
   /** For the log only: too long or too dull for a console. May hold several lines. */
   | { readonly type: "detail"; readonly stage: StageName | null; readonly message: string }
   | {
