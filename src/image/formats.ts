@@ -15,6 +15,8 @@ export function detectFormat(head: Buffer): ImageFormat | null {
   if (begins(0x1f, 0x8b)) return "gz";
   if (begins(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00)) return "xz";
   if (begins(0x28, 0xb5, 0x2f, 0xfd)) return "zst";
+  const isSkippableFrame = (head[0] ?? 0) >> 4 === 5 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18;
+  if (isSkippableFrame) return "zst"; // pzstd's files begin with one
   const hasBootSignature = head[510] === 0x55 && head[511] === 0xaa;
   const hasGpt = [512, 4096].some((at) => head.subarray(at, at + 8).toString("latin1") === "EFI PART");
   return hasBootSignature || hasGpt ? "raw" : null;

@@ -12,6 +12,7 @@ test.each([
   ["gz", hex("1f 8b 08 00"), "gz"],
   ["xz", hex("fd 37 7a 58 5a 00"), "xz"],
   ["zst", hex("28 b5 2f fd"), "zst"],
+  ["zst by pzstd", hex("50 2a 4d 18 04 00 00 00"), "zst"],
   ["an MBR", mbrSector([{ type: 0x83, start: 1, sectors: 1 }]), "raw"],
   ["a GPT", gptHead([], { sector: 512, diskSectors: 4096 }), "raw"],
   ["a GPT without its MBR", Buffer.concat([Buffer.alloc(512), Buffer.from("EFI PART")]), "raw"],
