@@ -2,9 +2,11 @@
 import { ReimageError } from "../errors.ts";
 import type { DiskIdentity } from "../report/events.ts";
 
-/** An empty string means unknown. The names are those of the file. */
+/** An empty string, or null, means unknown. The names are those of the file. */
 export interface BootInfo {
   readonly image_id: string;
+  /** The version counter in the manifest of the image; null where it had none. */
+  readonly image_version: number | null;
   readonly primary_disk: string;
   readonly os_partition: string;
   readonly initrd: string;
@@ -29,6 +31,7 @@ export function parseBootInfo(text: string): BootInfo {
   if (!isRecord(value)) throw invalid("it is not a JSON object");
   return {
     image_id: textOf(value, "image_id") ?? "",
+    image_version: versionOf(value, "image_version"),
     primary_disk: textOf(value, "primary_disk") ?? "",
     os_partition: textOf(value, "os_partition") ?? "",
     initrd: textOf(value, "initrd") ?? "",
@@ -67,6 +70,14 @@ function textOf(record: Record<string, unknown>, field: string): string | null {
 function numberOf(record: Record<string, unknown>, field: string): number {
   const value = record[field];
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value <= 0) throw invalid(`${field} is not a size`);
+  return value;
+}
+
+function versionOf(record: Record<string, unknown>, field: string): number | null {
+  const value = record[field];
+  if (value === undefined || value === null) return null;
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+    throw invalid(`${field} is not a version`);
   return value;
 }
 

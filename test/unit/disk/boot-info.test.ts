@@ -3,6 +3,7 @@ import { type BootInfo, formatBootInfo, parseBootInfo } from "../../../src/disk/
 
 const info: BootInfo = {
   image_id: "kiosk-7",
+  image_version: 7,
   primary_disk: "/dev/sda",
   os_partition: "2",
   initrd: "/boot/initrd.img",
@@ -14,12 +15,15 @@ const info: BootInfo = {
 
 test("what is written is read back", () => {
   expect(parseBootInfo(formatBootInfo(info))).toEqual(info);
-  expect(parseBootInfo(formatBootInfo({ ...info, disk: null }))).toEqual({ ...info, disk: null });
+  const unknown = { ...info, image_version: null, disk: null };
+  expect(parseBootInfo(formatBootInfo(unknown))).toEqual(unknown);
+  expect(parseBootInfo(formatBootInfo({ ...info, image_version: 0 })).image_version).toBe(0);
 });
 
 test("absent fields are unknown, further ones are ignored", () => {
   expect(parseBootInfo('{"image_id":"a","further":[1],"kernel":null}')).toEqual({
     image_id: "a",
+    image_version: null,
     primary_disk: "",
     os_partition: "",
     initrd: "",
@@ -36,6 +40,10 @@ for (const text of [
   "[]",
   "null",
   '{"image_id":1}',
+  '{"image_version":"7"}',
+  '{"image_version":-1}',
+  '{"image_version":1.5}',
+  '{"image_version":1e300}',
   '{"disk":1}',
   '{"disk":{}}',
   '{"disk":{"sizeBytes":-1,"sectorSizeBytes":512}}',

@@ -42,6 +42,7 @@ const disks = [sda, sdb, usb, card];
 
 const info: BootInfo = {
   image_id: "kiosk-7",
+  image_version: null,
   primary_disk: "/dev/sda",
   os_partition: "2",
   initrd: "",
