@@ -12,5 +12,10 @@ function describe(key: string, value: unknown): string[] {
   if (typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length > 0) {
     return Object.entries(value).flatMap(([name, child]) => describe(key === "" ? name : `${key}.${name}`, child));
   }
-  return [`${key}: ${typeof value === "string" ? hideCredentials(value) : JSON.stringify(value)}`];
+  const shown = Array.isArray(value) ? value.map(hidden) : value;
+  return [`${key}: ${typeof value === "string" ? hideCredentials(value) : JSON.stringify(shown)}`];
+}
+
+function hidden(item: unknown): unknown {
+  return typeof item === "string" ? hideCredentials(item) : item;
 }

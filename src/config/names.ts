@@ -35,6 +35,11 @@ export function sourceProblem(text: string): string | null {
     : null;
 }
 
+/** What is wrong with an address that must be on a web server. */
+export function webAddressProblem(text: string): string | null {
+  return /^https?:\/\/[^/\s]+/.test(text) && URL.canParse(text) ? null : "expected an http(s) URL";
+}
+
 /** What is wrong with the name of an old file system. */
 export function oldFileSystemProblem(text: string): string | null {
   return TAGGED.test(text) || DEVICE.test(text)
@@ -60,7 +65,8 @@ export function mountPointProblem(text: string): string | null {
   return null;
 }
 
-/** The same text without the user name and password that a URL in it may hold. */
+/** The same text without what a URL may hold of secrets: user name and password, and a query (a signature, a token). */
 export function hideCredentials(text: string): string {
-  return text.replace(/^(\w+:\/\/)[^/?#]*@/, "$1<hidden>@");
+  if (!/^\w+:\/\//.test(text)) return text;
+  return text.replace(/^(\w+:\/\/)[^/?#]*@/, "$1<hidden>@").replace(/\?.*$/, "?<hidden>");
 }

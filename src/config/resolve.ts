@@ -1,6 +1,7 @@
 /** Defaults, then the file, then the overrides: the configuration of a run, or everything that is wrong with it (pure). */
 import type { z } from "zod";
 import { ReimageError } from "../errors.ts";
+import { findContradictions } from "./contradictions.ts";
 import { configKeys, knownWords } from "./keys.ts";
 import { mountPointProblem } from "./names.ts";
 import { nearest } from "./nearest.ts";
@@ -50,7 +51,7 @@ export function resolveConfig(fileText: string | null, fileName: string, overrid
   const result = configSchema.safeParse(tree);
   if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, tree, where)));
   if (result.success)
-    problems.push(...contradictions(result.data).map(({ key, problem }) => `${where(key)}: ${problem}`));
+    problems.push(...findContradictions(result.data).map(({ key, problem }) => `${where(key)}: ${problem}`));
   if (!result.success || problems.length > 0) {
     throw configError(fileText === null ? [...problems, `(${fileName} does not exist)`] : problems);
   }
@@ -134,23 +135,6 @@ function describeIssue(issue: z.core.$ZodIssue, tree: Tree, where: (key: string)
   if (value === null) return [`${where(key)}: ${key} has no value`];
   const message = issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;
   return [`${where(key)}: ${key}: ${message}`];
-}
-
-/** Keys that are right each, but not together. */
-function contradictions({ old, target }: z.infer<typeof configSchema>): { key: string; problem: string }[] {
-  if (old.root !== "none") return [];
-  const found: { key: string; problem: string }[] = [];
-  if (target.disk.kind === "old-root") {
-    const problem = "target.disk is old-root, but old.root is none: name the disk, for example target.disk: serial=…";
-    found.push({ key: target.disk.named ? "target.disk" : "old.root", problem });
-  }
-  if (Object.keys(old.mounts).length > 0) {
-    found.push({
-      key: "old.mounts",
-      problem: "old.mounts needs an old.root to be mounted below, but old.root is none",
-    });
-  }
-  return found;
 }
 
 function configError(problems: readonly string[], cause?: unknown): ReimageError {

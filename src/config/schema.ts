@@ -1,6 +1,12 @@
 /** The configuration: what it means once resolved, and the schema that a file and its overrides must satisfy. */
 import { z } from "zod";
-import { mountPointProblem, newFileSystemProblem, oldFileSystemProblem, sourceProblem } from "./names.ts";
+import {
+  mountPointProblem,
+  newFileSystemProblem,
+  oldFileSystemProblem,
+  sourceProblem,
+  webAddressProblem,
+} from "./names.ts";
 import { type TargetSelector, targetSchema } from "./target-selector.ts";
 
 export type { TargetSelector } from "./target-selector.ts";
@@ -12,10 +18,20 @@ export interface Config {
     readonly source: string;
     /** Same forms as `source`; null: `<source>.manifest.json`, if it exists. */
     readonly manifest: string | null;
-    /** The minisign public key; counts only where the file exists, unless `publicKeyNamed`. */
+    /** The file of one or more minisign public keys; counts only where the file exists, unless `publicKeyNamed`. */
     readonly publicKey: string;
     /** Whether the operator wrote `publicKey` down: then the file must exist. */
     readonly publicKeyNamed: boolean;
+    /** Whether a signed image may be older than the one that boot info names. */
+    readonly allowOlder: boolean;
+    /** Further http(s) URLs of the same file, for a `source` that is one. */
+    readonly mirrors: readonly string[];
+    /** The file with the CA certificates (PEM) that replace the built-in ones; null: those. */
+    readonly ca: string | null;
+    /** How long a server may be silent before it is asked again. */
+    readonly timeoutSeconds: number;
+    /** How long no server may give a byte before the run ends. */
+    readonly stallSeconds: number;
   };
   readonly target: { readonly disk: TargetSelector };
   readonly old: {
@@ -88,9 +104,7 @@ const newFileSystem = z
   .union([z.int(), text], "expected a partition number or a file system")
   .transform(String)
   .pipe(checked(newFileSystemProblem));
-const url = checked((value) =>
-  /^https?:\/\/[^/\s]+/.test(value) && URL.canParse(value) ? null : "expected an http(s) URL",
-);
+const url = checked(webAddressProblem);
 
 /** The sections that are there even if nothing is written in them. */
 export const REQUIRED_SECTIONS = ["image", "target", "old", "new", "retention", "watchdog"] as const;
@@ -101,6 +115,11 @@ export const configSchema = section({
     source,
     manifest: source.nullable().default(null),
     publicKey: text.nullable().default(null),
+    allowOlder: z.boolean("expected true or false").default(false),
+    mirrors: z.array(url, "expected a list of http(s) URLs").default([]),
+    ca: absolutePath.nullable().default(null),
+    timeoutSeconds: seconds.default(30),
+    stallSeconds: seconds.default(300),
   }),
   target: section({ disk: targetSchema }),
   old: section({

@@ -17,6 +17,7 @@ const kiosk = `
 image:
   source: LABEL=data:/images/os.img.bz2
   publicKey: /etc/reimage/image.pub
+  allowOlder: true
 target:
   disk: serial=S3Z9 model=Samsung SSD 860 size=500107862016
 old:
@@ -67,6 +68,11 @@ describe("resolveConfig", () => {
         manifest: null,
         publicKey: "/etc/reimage/image.pub",
         publicKeyNamed: false,
+        allowOlder: false,
+        mirrors: [],
+        ca: null,
+        timeoutSeconds: 30,
+        stallSeconds: 300,
       },
       target: { disk: { kind: "old-root", named: false } },
       old: { root: "LABEL=root", mounts: {} },
@@ -89,6 +95,11 @@ describe("resolveConfig", () => {
         manifest: null,
         publicKey: "/etc/reimage/image.pub",
         publicKeyNamed: true,
+        allowOlder: true,
+        mirrors: [],
+        ca: null,
+        timeoutSeconds: 30,
+        stallSeconds: 300,
       },
       target: { disk: { kind: "match", serial: "S3Z9", model: "Samsung SSD 860", sizeBytes: 500107862016 } },
       old: { root: "UUID=1234-ABCD", mounts: { "/kiosk": "LABEL=kiosk" } },

@@ -1,0 +1,55 @@
+/** Keys that are right each, but not together (pure). */
+import type { z } from "zod";
+import { hideCredentials, parseSource } from "./names.ts";
+import type { configSchema } from "./schema.ts";
+
+type Parsed = z.infer<typeof configSchema>;
+
+/** What is wrong, and the key that it is said of. */
+interface Contradiction {
+  readonly key: string;
+  readonly problem: string;
+}
+
+/** Everything that the schema, which looks at one key at a time, cannot see. */
+export function findContradictions(config: Parsed): Contradiction[] {
+  return [...inImage(config), ...inOldOs(config)];
+}
+
+function inImage({ image }: Parsed): Contradiction[] {
+  const found: Contradiction[] = [];
+  const urls = [image.source, ...image.mirrors];
+  const isUrl = parseSource(image.source)?.kind === "url";
+  if (image.mirrors.length > 0 && !isUrl) {
+    const problem = "image.mirrors needs an image.source that is an http(s) URL itself, and it is none";
+    found.push({ key: "image.mirrors", problem });
+  }
+  const twice = urls.find((url, i) => urls.indexOf(url) !== i);
+  if (twice !== undefined) {
+    const problem = `image.mirrors: ${hideCredentials(twice)} is there already; a mirror is another server's copy`;
+    found.push({ key: "image.mirrors", problem });
+  }
+  if (image.ca !== null && !urls.some((url) => url.startsWith("https://"))) {
+    const problem = "image.ca is for https, and neither image.source nor a mirror begins with https://";
+    found.push({ key: "image.ca", problem });
+  }
+  if (image.stallSeconds < image.timeoutSeconds) {
+    const problem = `image.stallSeconds (${image.stallSeconds}) is less than image.timeoutSeconds (${image.timeoutSeconds}): no server would be asked twice`;
+    found.push({ key: "image.stallSeconds", problem });
+  }
+  return found;
+}
+
+function inOldOs({ old, target }: Parsed): Contradiction[] {
+  if (old.root !== "none") return [];
+  const found: Contradiction[] = [];
+  if (target.disk.kind === "old-root") {
+    const problem = "target.disk is old-root, but old.root is none: name the disk, for example target.disk: serial=…";
+    found.push({ key: target.disk.named ? "target.disk" : "old.root", problem });
+  }
+  if (Object.keys(old.mounts).length > 0) {
+    const problem = "old.mounts needs an old.root to be mounted below, but old.root is none";
+    found.push({ key: "old.mounts", problem });
+  }
+  return found;
+}
