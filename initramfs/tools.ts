@@ -55,5 +55,10 @@ export const tools = [
   { name: "busybox", package: "busybox-static", reason: "the bootstrap's shell and the rescue shell", optional: true },
 ] as const satisfies readonly Tool[];
 
-/** The name of a command in the list. */
-export type ToolName = (typeof tools)[number]["name"];
+/** Commands for `reimage pack` on the build host alone; the initramfs does without them. */
+export const buildHostTools = [
+  { name: "bzip2", package: "bzip2", reason: "packs bz2 where lbzip2 is not installed", optional: true },
+] as const satisfies readonly Tool[];
+
+/** The name of a command in the lists. */
+export type ToolName = (typeof tools)[number]["name"] | (typeof buildHostTools)[number]["name"];

@@ -17,6 +17,7 @@ export type ErrorCode =
   | "new-os" // the new file systems cannot be found or mounted
   | "retain" // reading a retained file, or keeping it in RAM
   | "restore" // writing a retained file into the new OS
+  | "output" // a file that `reimage pack` makes cannot be written, or is there already
   | "network" // no network, or a server that does not answer, or answers wrongly
   | "device-io" // reading, writing or syncing a block device
   | "readback" // the device does not hold what was written

@@ -1,6 +1,7 @@
 /** What a run tells the world, as it happens: one union of events, and the interface of everything that listens. */
 
-export type StageName = "save" | "write" | "restore";
+/** The stages of a run; and `pack`, which is the only one of its own program. */
+export type StageName = "save" | "write" | "restore" | "pack";
 
 /** What is known about the target disk: nothing written, part of it written, or a complete system committed. */
 export type TargetState = "untouched" | "partial" | "complete";
