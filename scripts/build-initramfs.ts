@@ -134,6 +134,8 @@ async function packModules(kernel: KernelFiles): Promise<void> {
 function packFiles(): void {
   copyFileSync("initramfs/init", join(tree, "init"));
   chmodSync(join(tree, "init"), 0o755);
+  copyFileSync("initramfs/dhcp-event", join(tree, "usr/bin/dhcp-event"));
+  chmodSync(join(tree, "usr/bin/dhcp-event"), 0o755);
   const files = {
     "zz-complete": "", // sorts last; initramfs/init looks for it
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",

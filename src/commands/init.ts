@@ -20,6 +20,7 @@ import { clearLeftovers } from "../init/leftovers.ts";
 import { limitRunDirectory } from "../init/memory.ts";
 import { loadModules, watchForHardware } from "../init/modules.ts";
 import { mountFromTable } from "../init/mount-table.ts";
+import { networkNeed, startNetwork } from "../init/network.ts";
 import { startShells } from "../init/shells.ts";
 import { startWatchdog, type Watchdog } from "../init/watchdog.ts";
 import { createConsoleSink } from "../report/console.ts";
@@ -123,7 +124,18 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
       `start ${process.env.REIMAGE_STARTS}, ${Math.floor(availableBytes / 2 ** 20)} MiB of memory available`,
     );
     await using _hardware = watchForHardware(seen, (complaint) => detail(reporter, complaint));
-    if (readLeftTarget(workDir) === "untouched") await waitForTarget(config);
+    const commandLine = readFileSync("/proc/cmdline", "utf8");
+    await using network = startNetwork(networkNeed(config, commandLine), commandLine, config.waitSeconds, {
+      onStep: (message) => reporter.emit({ type: "step", stage: null, message }),
+      onWarning: (message) => warn(reporter, message),
+      onDetail: (message) => detail(reporter, message),
+    });
+    const isUntouched = readLeftTarget(workDir) === "untouched";
+    if (isUntouched) await waitForTarget(config);
+    await network.ready().catch((error: unknown) => {
+      if (isUntouched) throw error;
+      warn(reporter, describeError(error)); // the image may be in memory by now
+    });
     const outcome = await runStages(config, { workDir, reporter, waitSeconds: config.waitSeconds, version });
     return { outcome: outcome.kind, target: outcome.target, config, watchdog };
   } catch (thrown) {
