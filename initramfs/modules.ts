@@ -4,7 +4,8 @@
  * They are loaded by the hardware that is there (src/init/modules.ts), never all at once. A kernel that lacks one, or has
  * it built in, is fine.
  *
- * Left out on purpose: graphics, sound, wireless (firmware), Fibre Channel and iSCSI (a reimage has one local disk).
+ * Left out on purpose: graphics, sound, wireless (firmware), Fibre Channel and iSCSI (a reimage has one local disk); network
+ * cards that do not start without a firmware file, which Debian ships apart (bnx2, bnx2x, qede, cxgb4).
  */
 export interface ModuleGroup {
   readonly reason: string;
@@ -96,35 +97,89 @@ export const moduleGroups: readonly ModuleGroup[] = [
     patterns: ["drivers/pinctrl/intel/*", "drivers/pinctrl/pinctrl-amd", "drivers/mfd/intel-lpss-*"],
   },
   {
-    reason: "common wired network cards",
+    reason:
+      "network cards of PCs, kiosks and small servers: Intel, Realtek, Broadcom, Atheros, Marvell, Nvidia, Aquantia",
     patterns: [
+      "drivers/net/ethernet/intel/e100",
       "drivers/net/ethernet/intel/e1000/e1000",
       "drivers/net/ethernet/intel/e1000e/e1000e",
       "drivers/net/ethernet/intel/igb/igb",
-      "drivers/net/ethernet/intel/igbvf/igbvf",
       "drivers/net/ethernet/intel/igc/igc",
-      "drivers/net/ethernet/intel/ixgbe/ixgbe",
-      "drivers/net/ethernet/intel/ixgbevf/ixgbevf",
-      "drivers/net/ethernet/intel/i40e/i40e",
-      "drivers/net/ethernet/intel/iavf/iavf",
       "drivers/net/ethernet/realtek/*",
-      "drivers/net/phy/realtek",
       "drivers/net/ethernet/broadcom/tg3",
-      "drivers/net/ethernet/broadcom/bnxt/bnxt_en",
-      "drivers/net/phy/broadcom",
+      "drivers/net/ethernet/broadcom/b44",
       "drivers/net/ethernet/atheros/*/*",
       "drivers/net/ethernet/marvell/sky2",
       "drivers/net/ethernet/nvidia/forcedeth",
-      "drivers/net/ethernet/amd/pcnet32",
+      "drivers/net/ethernet/jme",
       "drivers/net/ethernet/via/*",
+      "drivers/net/ethernet/3com/3c59x",
       "drivers/net/ethernet/aquantia/atlantic/atlantic",
+    ],
+  },
+  {
+    reason: "network ports inside embedded Intel systems (Elkhart Lake) and on boards with a Microchip LAN743x",
+    patterns: [
+      "drivers/net/ethernet/stmicro/stmmac/dwmac-intel",
+      "drivers/net/ethernet/microchip/lan743x",
+      "drivers/net/pcs/pcs_xpcs",
+    ],
+  },
+  {
+    reason:
+      "the transceivers behind those cards that leave them to a driver of their own (loaded by the kernel's request)",
+    patterns: [
+      "drivers/net/phy/realtek",
+      "drivers/net/phy/broadcom",
+      "drivers/net/phy/marvell",
+      "drivers/net/phy/at803x",
+      "drivers/net/phy/micrel",
+      "drivers/net/phy/microchip",
+      "drivers/net/phy/dp83867",
+      "drivers/net/phy/smsc",
+      "drivers/net/phy/ax88796b",
+    ],
+  },
+  {
+    reason: "network cards of servers: 10 gigabit and more, and their virtual functions",
+    patterns: [
+      "drivers/net/ethernet/intel/ixgbe/ixgbe",
+      "drivers/net/ethernet/intel/ixgbevf/ixgbevf",
+      "drivers/net/ethernet/intel/igbvf/igbvf",
+      "drivers/net/ethernet/intel/i40e/i40e",
+      "drivers/net/ethernet/intel/iavf/iavf",
+      "drivers/net/ethernet/intel/ice/ice", // without its package of firmware in safe mode, which is enough
+      "drivers/net/ethernet/broadcom/bnxt/bnxt_en",
+      "drivers/net/ethernet/emulex/benet/be2net",
+      "drivers/net/ethernet/cisco/enic/enic",
       "drivers/net/ethernet/mellanox/mlx4/mlx4_en",
+      "drivers/net/ethernet/mellanox/mlx5/core/mlx5_core",
+    ],
+  },
+  {
+    reason: "network cards of clouds, and of virtual machines that emulate old ones",
+    patterns: [
       "drivers/net/ethernet/amazon/ena/ena",
       "drivers/net/ethernet/google/gve/gve",
+      "drivers/net/ethernet/microsoft/mana/mana",
+      "drivers/net/ethernet/amd/pcnet32",
+      "drivers/net/ethernet/dec/tulip/tulip",
+    ],
+  },
+  {
+    reason: "network adapters on USB, for boxes without a port of their own",
+    patterns: [
       "drivers/net/usb/r8152",
       "drivers/net/usb/ax88179_178a",
       "drivers/net/usb/asix",
+      "drivers/net/usb/aqc111",
+      "drivers/net/usb/lan78xx",
+      "drivers/net/usb/smsc75xx",
+      "drivers/net/usb/smsc95xx",
+      "drivers/net/usb/dm9601",
+      "drivers/net/usb/mcs7830",
       "drivers/net/usb/cdc_ether",
+      "drivers/net/usb/cdc_ncm",
     ],
   },
   {
