@@ -2,6 +2,7 @@
 import type { Command } from "./commands/command.ts";
 import { exitStatus, statusOfRefusal } from "./commands/command.ts";
 import { runInit } from "./commands/init.ts";
+import { packCommand } from "./commands/pack.ts";
 import { planCommand } from "./commands/plan.ts";
 import { runCommand } from "./commands/run.ts";
 import { asReimageError, describeError, ReimageError } from "./errors.ts";
@@ -18,7 +19,7 @@ const initCommand: Command = {
   },
 };
 
-const commands: readonly Command[] = [planCommand, runCommand, initCommand];
+const commands: readonly Command[] = [planCommand, runCommand, packCommand, initCommand];
 
 function usage(): string {
   const list = commands.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`).join("\n");

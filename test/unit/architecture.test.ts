@@ -10,9 +10,10 @@ const sources = readdirSync(join(project, "src"), { recursive: true, encoding: "
 
 /** What each folder of src/ may import from, besides itself and the files directly in src/. */
 const allowed: Record<string, readonly string[]> = {
-  commands: ["init", "stages", "image", "disk", "retention", "config", "report", "system"],
+  commands: ["init", "stages", "pack", "image", "disk", "retention", "config", "report", "system"],
   init: ["stages", "disk", "config", "report", "system"],
   stages: ["image", "disk", "retention", "config", "report", "system"],
+  pack: ["image", "disk", "system"],
   image: ["disk", "system"],
   disk: ["report", "config", "system"],
   retention: ["system"],
