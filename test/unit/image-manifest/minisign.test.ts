@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { ReimageError } from "../../../src/errors.ts";
-import { parsePublicKey, parseSignature, verifyMinisign } from "../../../src/image/minisign.ts";
+import { parsePublicKey, parsePublicKeys, parseSignature, verifyMinisign } from "../../../src/image/minisign.ts";
 import { createRandom, mutate } from "./random.ts";
 
 /** Signed with minisign 0.11 and a key that was thrown away. */
@@ -164,18 +164,18 @@ describe("what is no key and no signature", () => {
     expect(refusal(() => parseSignature(text))).toContain("no minisign signature");
   });
 
-  test("1,000 mutations each: only a ReimageError, and never a forged signature accepted", () => {
+  test("10,000 mutations each: only a ReimageError, and never a forged signature accepted", () => {
     const random = createRandom(20260101);
     // The untrusted comment and line ends are signed by nobody; everything else must be as it was.
     const essence = (text: string) =>
       text.replaceAll("\r", "").trimEnd().split("\n").slice(1).join("\n") || text.trim();
-    for (let i = 0; i < 1000; i++) {
+    for (let i = 0; i < 10_000; i++) {
       const keyText = mutate(publicKeyText, random);
       const signature = i % 2 === 0 ? prehashed : legacy;
       const signatureText = mutate(signature, random);
       try {
-        verifyMinisign(parsePublicKey(keyText), signature, data);
-        expect(essence(keyText)).toBe(essence(publicKeyText));
+        verifyMinisign(parsePublicKeys(keyText), signature, data);
+        expect(keyText.split(/\r?\n/)).toContain(essence(publicKeyText));
       } catch (error) {
         expect(error).toBeInstanceOf(ReimageError);
       }
