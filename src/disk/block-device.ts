@@ -22,6 +22,11 @@ export interface BlockDevice extends AsyncDisposable {
   readonly sectorSizeBytes: number;
   /** Writes all of `buffer`. It is on the disk only after sync(). */
   writeAt(buffer: Uint8Array, offsetBytes: number): Promise<void>;
+  /**
+   * Writes all of `buffer` past the page cache (O_DIRECT). Buffer from alignedBuffer(); offset and size in whole sectors.
+   * The device has it when this returns, and has it for good after sync().
+   */
+  writeDirectAt(buffer: Uint8Array, offsetBytes: number): Promise<void>;
   /** Fills `buffer` through the page cache. */
   readAt(buffer: Uint8Array, offsetBytes: number): Promise<void>;
   /** Fills `buffer` past the page cache (O_DIRECT). Buffer from alignedBuffer(); offset and size in whole sectors. */
@@ -48,7 +53,10 @@ export async function openBlockDevice(path: string, options: OpenOptions): Promi
     const status = await handle.stat({ bigint: true });
     if (!status.isBlockDevice()) throw new ReimageError("device-io", `${path} is not a block device`);
     const facts = { sizeBytes: getSizeBytes(handle.fd), sectorSizeBytes: getSectorSizeBytes(handle.fd) };
-    return new OpenBlockDevice(path, handle, { ...facts, deviceNumber: formatDeviceNumber(status.rdev) });
+    return new OpenBlockDevice(path, handle, options.write, {
+      ...facts,
+      deviceNumber: formatDeviceNumber(status.rdev),
+    });
   } catch (error) {
     await handle.close();
     throw error instanceof ReimageError ? error : ioError(`asking ${path} for its size`, error);
@@ -68,11 +76,13 @@ class OpenBlockDevice implements BlockDevice {
   readonly sizeBytes: number;
   readonly sectorSizeBytes: number;
   readonly #handle: FileHandle;
-  #direct: FileHandle | null = null;
+  readonly #write: boolean;
+  #direct: Promise<FileHandle> | null = null;
 
   constructor(
     path: string,
     handle: FileHandle,
+    write: boolean,
     facts: Pick<BlockDevice, "sizeBytes" | "sectorSizeBytes" | "deviceNumber">,
   ) {
     this.path = path;
@@ -80,6 +90,7 @@ class OpenBlockDevice implements BlockDevice {
     this.sizeBytes = facts.sizeBytes;
     this.sectorSizeBytes = facts.sectorSizeBytes;
     this.#handle = handle;
+    this.#write = write;
   }
 
   get fd(): number {
@@ -87,10 +98,7 @@ class OpenBlockDevice implements BlockDevice {
   }
 
   async writeAt(buffer: Uint8Array, offsetBytes: number): Promise<void> {
-    await this.#whole("writing", buffer, offsetBytes, async (done) => {
-      const { bytesWritten } = await this.#handle.write(buffer, done, buffer.length - done, offsetBytes + done);
-      return bytesWritten;
-    });
+    await this.#writeTo(this.#handle, buffer, offsetBytes);
   }
 
   async readAt(buffer: Uint8Array, offsetBytes: number): Promise<void> {
@@ -98,8 +106,11 @@ class OpenBlockDevice implements BlockDevice {
   }
 
   async readDirectAt(buffer: Uint8Array, offsetBytes: number): Promise<void> {
-    this.#direct ??= await openHandle(this.path, constants.O_RDONLY | constants.O_DIRECT);
-    await this.#readFrom(this.#direct, buffer, offsetBytes);
+    await this.#readFrom(await this.#openDirect(), buffer, offsetBytes);
+  }
+
+  async writeDirectAt(buffer: Uint8Array, offsetBytes: number): Promise<void> {
+    await this.#writeTo(await this.#openDirect(), buffer, offsetBytes);
   }
 
   async zeroRange(offsetBytes: number, sizeBytes: number): Promise<void> {
@@ -132,8 +143,22 @@ class OpenBlockDevice implements BlockDevice {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#direct?.close();
+    await (await this.#direct?.catch(() => null))?.close();
     await this.#handle.close();
+  }
+
+  /** By the descriptor that is open, because the path may mean another disk by now. */
+  #openDirect(): Promise<FileHandle> {
+    const mode = this.#write ? constants.O_RDWR : constants.O_RDONLY;
+    this.#direct ??= openHandle(`/proc/self/fd/${this.fd}`, mode | constants.O_DIRECT);
+    return this.#direct;
+  }
+
+  async #writeTo(handle: FileHandle, buffer: Uint8Array, offsetBytes: number): Promise<void> {
+    await this.#whole("writing", buffer, offsetBytes, async (done) => {
+      const { bytesWritten } = await handle.write(buffer, done, buffer.length - done, offsetBytes + done);
+      return bytesWritten;
+    });
   }
 
   async #readFrom(handle: FileHandle, buffer: Uint8Array, offsetBytes: number): Promise<void> {

@@ -1,5 +1,6 @@
 /** The XML of a block map, taken apart: which elements there are and what they hold, not what it means. */
 import { SaxesParser } from "saxes";
+import { quote } from "./foreign-text.ts";
 
 /** The elements that hold one value; each of them once. */
 const fieldNames = [
@@ -88,10 +89,4 @@ export function parseBlockMapXml(text: string, refuse: (problem: string) => neve
   const fields = Object.fromEntries(fieldNames.map((name) => [name, take(name)])) as Record<BlockMapField, string>;
   take("BlockMap");
   return { fields, ranges };
-}
-
-/** What was found in a file, fit for a line on a screen: short, and printable ASCII alone. */
-export function quote(text: string): string {
-  const start = text.slice(0, 60).replace(/[^ -~]/g, "?");
-  return `"${start}${text.length > 60 ? "..." : ""}"`;
 }

@@ -4,7 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { ReimageError } from "../errors.ts";
-import { type BlockMapField, type BlockMapXml, parseBlockMapXml, quote } from "./block-map-xml.ts";
+import { type BlockMapField, type BlockMapXml, parseBlockMapXml } from "./block-map-xml.ts";
+import { quote } from "./foreign-text.ts";
 import { type Region, subtractRegions } from "./regions.ts";
 
 /** A stretch of the image that has content. Ranges are in order, and do not overlap; they may touch. */

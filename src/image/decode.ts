@@ -1,11 +1,11 @@
 /** Turns an image file of any format into the raw bytes of the disk. */
-import { createReadStream } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { ToolName } from "../../initramfs/tools.ts";
-import { asReimageError, ReimageError } from "../errors.ts";
+import { ReimageError } from "../errors.ts";
 import { type Filter, hasTool, startFilter } from "../system/commands.ts";
+import type { ByteSource } from "./byte-source.ts";
 import type { ImageFormat } from "./formats.ts";
-import { startUnbzip2 } from "./unbzip2.ts";
+import { decodeBz2 } from "./unbzip2.ts";
 
 /** lbzip2 takes memory for every thread; beyond this many it is the disk that is waited for. */
 const decoderThreads = Math.min(availableParallelism(), 8);
@@ -26,20 +26,6 @@ export const decoderMemoryBytes: Readonly<Record<ImageFormat, number>> = {
   raw: 0,
 };
 
-/**
- * Starts decoding the file at `path`: the format's own command, or unbzip2-stream for bz2 where lbzip2 is not packed.
- * @throws ReimageError `image` where no decoder for the format is packed.
- */
-export function startDecoder(path: string, format: ImageFormat): Filter {
-  if (format === "raw") return readRaw(path);
-  const { tool, args } = commands[format];
-  if (hasTool(tool)) return startFilter(tool, args, path, { code: "image" });
-  if (format === "bz2") return startUnbzip2(path);
-  throw new ReimageError("image", `image ${path} is ${format}, and ${tool}, which decodes it, is not here`, {
-    hint: `add ${tool} to this system or initramfs, or pack the image as bz2, which can always be decoded`,
-  });
-}
-
 /** Which program decodes `format` here, for the log. */
 export function decoderName(format: ImageFormat): string {
   if (format === "raw") return "none needed";
@@ -47,51 +33,66 @@ export function decoderName(format: ImageFormat): string {
   return format === "bz2" && !hasTool(tool) ? "unbzip2-stream" : tool;
 }
 
-function readRaw(path: string): Filter {
-  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
+/**
+ * Starts decoding `input`: with the format's own command, or unbzip2-stream for bz2 where lbzip2 is not packed. `read` of
+ * what is returned fills its buffer, and returns less only where the input was decoded to its end and all was well.
+ * @throws ReimageError `image` where no decoder for the format is packed.
+ */
+export function openDecoder(format: ImageFormat, input: AsyncIterable<Uint8Array>, name: string): Filter {
+  if (format === "raw") return readPieces(input);
+  const { tool, args } = commands[format];
+  const hint = "copy the image again and compare its size and digest with the original";
+  if (hasTool(tool)) return startFilter(tool, args, input, { code: "image", hint });
+  if (format === "bz2") return readPieces(decodeBz2(input, name));
+  throw new ReimageError("image", `image ${name} is ${format}, and ${tool}, which decodes it, is not here`, {
+    hint: `add ${tool} to this system or initramfs, or pack the image as bz2, which can always be decoded`,
+  });
+}
+
+/** Pieces of any size, as something that fills buffers. */
+function readPieces(pieces: AsyncIterable<Uint8Array>): Filter {
+  const iterator = pieces[Symbol.asyncIterator]();
+  let piece: Uint8Array = new Uint8Array();
   return {
-    output: stream,
-    finished: async () => {
-      if (stream.errored)
-        throw new ReimageError("image", `cannot read ${path}`, {
-          cause: stream.errored,
-          hint: "test the medium that holds it",
-        });
+    async read(buffer) {
+      let filledBytes = 0;
+      while (filledBytes < buffer.length) {
+        if (piece.length === 0) {
+          const next = await iterator.next();
+          if (next.done === true) break;
+          piece = next.value;
+        }
+        const part = piece.subarray(0, buffer.length - filledBytes);
+        buffer.set(part, filledBytes);
+        filledBytes += part.length;
+        piece = piece.subarray(part.length);
+      }
+      return filledBytes;
     },
-    stop: async () => {
-      stream.destroy();
+    async [Symbol.asyncDispose]() {
+      await iterator.return?.();
     },
   };
 }
 
 /**
- * Hands the decoded bytes to `consume`, in order. A failed decoder is reported as such, even where the first sign of it
- * was the end of its output. `consume` returns false to end early; the decoder is then stopped.
+ * Decodes the whole of `source`, and hands the decoded bytes to `consume`, in order. A piece is only lent. `consume` returns
+ * false to end early; the decoder is then stopped.
  * @returns how many bytes were decoded, and whether the image was decoded to its end.
+ * @throws ReimageError `image` where it cannot be decoded to its end, and whatever `consume` throws.
  */
 export async function decodeTo(
-  path: string,
+  source: ByteSource,
   format: ImageFormat,
   consume: (piece: Uint8Array) => Promise<boolean> | boolean,
 ): Promise<{ sizeBytes: number; isComplete: boolean }> {
-  const decoder = startDecoder(path, format);
+  await using decoder = openDecoder(format, source.read(0, source.sizeBytes), source.name);
+  const buffer = Buffer.alloc(1 << 20);
   let sizeBytes = 0;
-  let isComplete = true;
-  let isConsuming = false;
-  try {
-    for await (const piece of decoder.output) {
-      sizeBytes += piece.length;
-      isConsuming = true;
-      isComplete = await consume(piece);
-      isConsuming = false;
-      if (!isComplete) break; // before the decoder is stopped: its output must not be held any more
-    }
-  } catch (cause) {
-    await decoder.stop();
-    // A decoder that failed breaks its stream; its own words say more than the stream's.
-    if (!isConsuming) await decoder.finished();
-    throw asReimageError(cause);
+  for (;;) {
+    const readBytes = await decoder.read(buffer);
+    sizeBytes += readBytes;
+    if (readBytes > 0 && !(await consume(buffer.subarray(0, readBytes)))) return { sizeBytes, isComplete: false };
+    if (readBytes < buffer.length) return { sizeBytes, isComplete: true };
   }
-  await (isComplete ? decoder.finished() : decoder.stop());
-  return { sizeBytes, isComplete };
 }

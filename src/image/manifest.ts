@@ -1,6 +1,7 @@
 /** `<image>.manifest.json`: what the builder of an image says of it. A signature makes it trustworthy (minisign.ts). */
 import { z } from "zod";
 import { ReimageError } from "../errors.ts";
+import { printable, quote } from "./foreign-text.ts";
 
 const SCHEMA_VERSION = 1;
 
@@ -10,7 +11,15 @@ export const LARGEST_MANIFEST_BYTES = 4 * 2 ** 20;
 const sizeBytes = z.int("expected a whole number of bytes").min(1, "must be at least 1");
 const sha256 = z.string("expected a SHA-256").regex(/^[0-9a-f]{64}$/, "expected 64 lowercase hexadecimal digits");
 const text = z.string("expected text").regex(/^[^\0-\x1f\x7f]{1,256}$/, "expected 1 to 256 characters on one line");
-const texts = z.array(text, "expected a list of text").min(1, "must not be empty");
+
+/** Of so many wrong fields the first ones are named. */
+const NAMED_PROBLEMS = 8;
+
+/** A list is counted before its entries are looked at: each wrong entry takes memory of its own. */
+const listOf = <T extends z.ZodType>(entry: T, most: number, expected: string) =>
+  z.array(z.unknown(), expected).max(most, `must not have more than ${most} entries`).pipe(z.array(entry));
+
+const texts = listOf(text, 1000, "expected a list of text").refine((list) => list.length > 0, "must not be empty");
 
 const contents = z.strictObject(
   { sizeBytes, sha256 },
@@ -53,7 +62,7 @@ const schema = z
     sectorSizeBytes: z.literal([512, 4096], "expected 512 or 4096"),
     leastDiskBytes: sizeBytes.optional(),
     leastRamBytes: sizeBytes.optional(),
-    partitionTable: z.array(partition, "expected a list of partitions").optional(),
+    partitionTable: listOf(partition, 128, "expected a list of partitions").optional(),
     /** Machines that the image is for, by their DMI strings; each list names alternatives. */
     hardware: z
       .strictObject({ vendors: texts.optional(), products: texts.optional(), boards: texts.optional() })
@@ -64,7 +73,9 @@ const schema = z
      */
     blockMap: z.strictObject({ sha256, unmapped: z.literal(["zero", "any"], "expected zero or any") }).optional(),
     /** How the packed file divides, without gap or overlap, in order; lets a reader leave out what is not mapped. */
-    segments: z.array(segment, "expected a list of segments").min(1, "must not be empty").optional(),
+    segments: listOf(segment, 2 ** 16, "expected a list of segments")
+      .refine((list) => list.length > 0, "must not be empty")
+      .optional(),
   })
   .refine((manifest) => manifest.raw.sizeBytes % manifest.sectorSizeBytes === 0, {
     path: ["raw", "sizeBytes"],
@@ -102,9 +113,9 @@ export function parseManifest(manifestText: string, fileName: string): Manifest 
   let value: unknown;
   try {
     value = JSON.parse(manifestText);
-  } catch (cause) {
+  } catch (error) {
     throw new ReimageError("image", `manifest ${fileName} is no JSON`, {
-      cause,
+      cause: new Error(printable(String(error))),
       hint: "copy the manifest again, or make it again with reimage pack",
     });
   }
@@ -118,7 +129,9 @@ export function parseManifest(manifestText: string, fileName: string): Manifest 
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => describeIssue(issue, value));
+  const { issues } = result.error;
+  const problems = issues.slice(0, NAMED_PROBLEMS).map((issue) => describeIssue(issue, value));
+  if (issues.length > NAMED_PROBLEMS) problems.push(`and ${issues.length - NAMED_PROBLEMS} more`);
   throw new ReimageError("image", `manifest ${fileName}: ${problems.join("; ")}`, {
     hint: "make the manifest again with reimage pack",
   });
@@ -126,8 +139,8 @@ export function parseManifest(manifestText: string, fileName: string): Manifest 
 
 function describeIssue(issue: z.core.$ZodIssue, manifest: unknown): string {
   if (issue.code === "unrecognized_keys") {
-    const fields = issue.keys.map((key) => JSON.stringify([...issue.path, key].join(".")));
-    return `unknown field ${fields.join(", ")}`;
+    const fields = issue.keys.slice(0, NAMED_PROBLEMS).map((key) => quote([...issue.path, key].join(".")));
+    return `unknown field ${fields.join(", ")}${issue.keys.length > NAMED_PROBLEMS ? ", ..." : ""}`;
   }
   const path = issue.path.join(".");
   if (path === "") return "expected a JSON object";

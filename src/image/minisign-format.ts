@@ -12,7 +12,9 @@ export const KEY_ID_BYTES = 8;
 
 /** Lines without their ends; empty ones at the end do not count. */
 export function splitLines(text: string): string[] {
-  return text.replace(/[\r\n]+$/, "").split(/\r?\n/);
+  let end = text.length; // counted by hand: /[\r\n]+$/ takes hours where a megabyte of line ends is not at the end
+  while (text[end - 1] === "\n" || text[end - 1] === "\r") end -= 1;
+  return text.slice(0, end).split(/\r?\n/);
 }
 
 /** Bytes of canonical base64 of exactly that many bytes, or null. Buffer.from alone skips what it does not know. */

@@ -1,6 +1,7 @@
 /** An image as the writer sees it: pieces that each fit into memory, with what is known of their bytes beforehand. */
-import type { Region } from "./regions.ts";
+
 import type { BlockMap } from "./block-map.ts";
+import type { Region } from "./regions.ts";
 
 /** The largest piece: it is held in memory and checked before it is written. */
 export const largestPieceBytes = 4 << 20;

@@ -16,7 +16,7 @@ export function createXzEndScanner(name: string) {
     finish(): void {
       const { sizeBytes, zeroBytes, last } = tail;
       if (!last.subarray(-2).equals(footerMagic)) {
-        throw cutOff(name, `no xz stream ends where its ${sizeBytes} bytes end`);
+        throw cutOff(name, `no xz stream ends where its ${sizeBytes} bytes end, or something lies behind it`);
       }
       if (zeroBytes > 0) throw somethingBehind(name, "xz stream", sizeBytes - zeroBytes, sizeBytes);
     },

@@ -1,118 +1,121 @@
-/** Streams an image to the target. Nothing else in this program writes the body of a disk. */
-import { createHash } from "node:crypto";
+/** Puts the body of an image onto the target. Nothing else in this program writes the body of a disk. */
 import type { BlockDevice } from "../disk/block-device.ts";
 import { ReimageError } from "../errors.ts";
 import { alignedBuffer } from "../system/libc.ts";
-import { decodeTo } from "./decode.ts";
-import type { ImageFormat } from "./formats.ts";
 import { headBytes } from "./outline.ts";
+import { type Digest, digestOf, largestPieceBytes, matches, type Piece } from "./pieces.ts";
+import { type OpenImage, openRawReader } from "./raw-reader.ts";
+import { overlapsAny, type Region } from "./regions.ts";
 
-/** How much is decoded, hashed and written at a time. */
-export const chunkBytes = 4 << 20;
-
-/** How much is written before it is synced, so that progress means the device and dirty pages stay few. */
-const syncEveryBytes = 64 << 20;
-
-/** An image that has been judged: where it is now, and what its bytes must be. */
-export interface JudgedImage {
-  readonly path: string;
-  readonly format: ImageFormat;
-  readonly sizeBytes: number;
-  /** Of the raw bytes, in hex. */
+/** An image that has been judged: it is open, and it is known what its bytes must be. */
+export interface JudgedImage extends OpenImage {
+  /** What is written, in order. Without a block map that is all of the image. */
+  readonly pieces: readonly Piece[];
+  /** What is not in `pieces`, where the image expects zeros there. */
+  readonly zeros: readonly Region[];
+  /** Of the raw image, in hex. */
   readonly sha256: string;
 }
 
-/** What was written: a fingerprint for every chunk, so that a readback can say where it differs. */
+/** What was written, for the readback to compare. */
 export interface WrittenBody {
+  /** The first MiB of the image, or less where it is smaller; it is not on the device. */
   readonly head: Buffer;
-  readonly chunkFingerprints: readonly bigint[];
+  /** Of each piece of the image, in order. */
+  readonly digests: readonly Digest[];
 }
+
+export interface WriteOptions {
+  /** Regions of the device that must not be touched. An image with a piece in one of them is refused. */
+  readonly skip: readonly Region[];
+  /** Told how many more bytes have reached the device. */
+  onProgress(bytes: number): void;
+}
+
+/** How many pieces are decoded, checked and written at the same time. */
+const piecesInFlight = 6;
+
+/** The device's own cache is flushed this often, so that its errors are noticed early and the last flush is short. */
+const flushEveryBytes = 256 << 20;
 
 /**
- * Decodes the image and writes all of it but its first MiB, which is returned. Decoding, hashing and writing overlap; two
- * chunks are in memory. `onProgress` is told how many more bytes have reached the device.
- * @throws ReimageError `image` where the decoded bytes are not those that were judged, `device-io` where a write fails.
+ * Decodes the pieces, checks each before it is written, and writes all but the first MiB of the disk, which is returned.
+ * Reading, decoding, checking and writing overlap. Direct writes: they measured better on every device (docs/benchmarks.md),
+ * and a byte that is counted has left this machine's memory.
+ * @throws ReimageError `image` where the decoded bytes are not those that were judged: they have not been written then;
+ * `device-io` where a write fails; `bug` where a piece lies in a region that must not be touched.
  */
-export async function writeBody(
-  image: JudgedImage,
+export async function writePieces(
+  image: OpenImage,
+  pieces: readonly Piece[],
   device: BlockDevice,
-  onProgress: (bytes: number) => void,
+  { skip, onProgress }: WriteOptions,
 ): Promise<WrittenBody> {
-  const hash = createHash("sha256");
-  const chunkFingerprints: bigint[] = [];
-  const buffers = [alignedBuffer(chunkBytes), alignedBuffer(chunkBytes)];
-  let head = Buffer.alloc(0);
-  let filledBytes = 0;
-  let offsetBytes = 0;
-  let unsyncedBytes = 0;
-  let writing: Promise<void> = Promise.resolve();
+  const touched = pieces.find((piece) => overlapsAny(piece, skip));
+  if (touched !== undefined) {
+    throw new ReimageError("bug", `the image has content at byte ${touched.offsetBytes}, which must not be written`);
+  }
+  const head = Buffer.alloc(Math.min(headBytes, image.sizeBytes));
+  const digests: Digest[] = [];
+  const buffers = Array.from({ length: piecesInFlight }, () => alignedBuffer(largestPieceBytes));
+  const jobs: Promise<void>[] = buffers.map(() => Promise.resolve());
+  let unflushedBytes = 0;
 
-  async function writeChunk(data: Buffer, atBytes: number): Promise<void> {
-    const heldBack = Math.max(0, headBytes - atBytes);
-    if (data.length > heldBack) await device.writeAt(data.subarray(heldBack), atBytes + heldBack);
-    unsyncedBytes += data.length;
-    if (unsyncedBytes >= syncEveryBytes) await sync();
+  async function writePiece(piece: Piece, index: number, buffer: Buffer): Promise<void> {
+    const data = buffer.subarray(0, piece.sizeBytes);
+    if (piece.digest !== null && !(await matches(piece.digest, data))) throw notAsJudged(image, piece);
+    digests[index] = piece.digest ?? (await digestOf("xxh64", data));
+    if (piece.offsetBytes < headBytes) head.set(data.subarray(0, headBytes - piece.offsetBytes), piece.offsetBytes);
+    const heldBackBytes = Math.max(0, headBytes - piece.offsetBytes);
+    if (heldBackBytes < data.length) {
+      // Direct writes are whole sectors: what the image leaves over of its last one becomes zeros.
+      const wholeBytes = Math.ceil(data.length / device.sectorSizeBytes) * device.sectorSizeBytes;
+      buffer.fill(0, data.length, wholeBytes);
+      await putOnDevice(device, buffer.subarray(heldBackBytes, wholeBytes), piece.offsetBytes + heldBackBytes);
+    }
+    onProgress(piece.sizeBytes);
   }
 
-  async function sync(): Promise<void> {
-    await device.sync();
-    onProgress(unsyncedBytes);
-    unsyncedBytes = 0;
-  }
-
-  async function flush(): Promise<void> {
-    const data = (buffers[0] as Buffer).subarray(0, filledBytes);
-    hash.update(data);
-    chunkFingerprints.push(fingerprint(data));
-    if (offsetBytes === 0) head = Buffer.from(data.subarray(0, headBytes));
-    await writing;
-    writing = writeChunk(data, offsetBytes);
-    writing.catch(() => {}); // awaited before the next chunk, or at the end
-    offsetBytes += filledBytes;
-    filledBytes = 0;
-    buffers.reverse();
-  }
-
+  await using reader = openRawReader(image, pieces);
   try {
-    const decoded = decodeTo(image.path, image.format, async (piece) => {
-      if (offsetBytes + filledBytes + piece.length > image.sizeBytes) return false;
-      for (let taken = 0; taken < piece.length; ) {
-        const part = piece.subarray(taken, taken + chunkBytes - filledBytes);
-        (buffers[0] as Buffer).set(part, filledBytes);
-        filledBytes += part.length;
-        taken += part.length;
-        if (filledBytes === chunkBytes) await flush();
-      }
-      return true;
-    });
-    const { isComplete } = await decoded.catch((cause) => {
-      throw cause instanceof ReimageError && cause.code === "image" ? notDecoded(image, cause) : cause;
-    });
-    if (!isComplete) throw notAsJudged(image, "longer");
-    if (filledBytes > 0) await flush();
+    for (const [index, piece] of pieces.entries()) {
+      const slot = index % piecesInFlight;
+      const buffer = buffers[slot] as Buffer;
+      await jobs[slot]; // its buffer is free then, and a failure stops everything
+      await reader.readAt(buffer.subarray(0, piece.sizeBytes), piece.offsetBytes);
+      const job = writePiece(piece, index, buffer);
+      job.catch(() => {}); // awaited when its slot is needed again, or at the end
+      jobs[slot] = job;
+      unflushedBytes += piece.sizeBytes;
+      if (unflushedBytes < flushEveryBytes) continue;
+      await Promise.all(jobs);
+      await device.sync();
+      unflushedBytes = 0;
+    }
+    // What nobody has taken a digest of could be longer than it should be.
+    if (pieces.some(({ digest }) => digest === null)) await reader.finish();
+    await Promise.all(jobs);
   } finally {
-    await writing; // no write may be on its way once this function has ended
+    await Promise.allSettled(jobs); // no write may be on its way once this function has ended
   }
-  await sync();
-  if (offsetBytes !== image.sizeBytes) throw notAsJudged(image, "shorter");
-  if (hash.digest("hex") !== image.sha256) throw notAsJudged(image, "different");
-  return { head, chunkFingerprints };
+  await device.sync();
+  return { head, digests };
 }
 
-/** A quick fingerprint of one chunk: it finds the place of a difference; that there is none is sha256's to say. */
-export function fingerprint(chunk: Uint8Array): bigint {
-  return Bun.hash.xxHash64(chunk);
+const noData = Buffer.alloc(largestPieceBytes);
+
+/** Zeros need not be transferred: BLKZEROOUT leaves them to the device where it can, and writes them where it cannot. */
+async function putOnDevice(device: BlockDevice, data: Buffer, offsetBytes: number): Promise<void> {
+  const isZero = data.equals(noData.subarray(0, data.length));
+  await (isZero ? device.zeroRange(offsetBytes, data.length) : device.writeDirectAt(data, offsetBytes));
 }
 
-function notDecoded(image: JudgedImage, cause: ReimageError): ReimageError {
-  return new ReimageError("image", `image ${image.path} cannot be decoded, although it was whole when it was judged`, {
-    cause,
-    hint: "start the run again; if this happens twice, test the memory of this machine or the medium that holds the image",
-  });
-}
-
-function notAsJudged(image: JudgedImage, how: string): ReimageError {
-  return new ReimageError("image", `image ${image.path} decoded to ${how} bytes now than when it was judged`, {
-    hint: "the memory of this machine or the medium that holds the image is unreliable; test both before the next attempt",
-  });
+function notAsJudged(image: OpenImage, { offsetBytes, sizeBytes }: Region): ReimageError {
+  return new ReimageError(
+    "image",
+    `image ${image.source.name} decodes to different bytes than when it was judged: from ${offsetBytes} to ${offsetBytes + sizeBytes}`,
+    {
+      hint: "the memory of this machine or the medium that holds the image is unreliable; test both before the next attempt",
+    },
+  );
 }

@@ -12,7 +12,7 @@ export async function describeNewOs(newRoot: RootedDirectory, saved: Saved, osPa
   const osRelease = await newRoot.readFile("/etc/os-release").catch(() => null);
   return {
     image_id: saved.image.imageId,
-    image_version: versionOf(saved.image),
+    image_version: saved.image.version,
     primary_disk: saved.target.path,
     os_partition: osPartition,
     kernel: newest(boot, /^(vmlinuz|linux|bzImage)/),
@@ -21,11 +21,6 @@ export async function describeNewOs(newRoot: RootedDirectory, saved: Saved, osPa
     bootloaderid: /^ID="?([^"\n]*)/m.exec(osRelease?.toString() ?? "")?.[1] ?? "",
     disk: identityOf(saved.target),
   };
-}
-
-/** The version counter of the image's manifest; null where it has none. */
-function versionOf(image: { readonly imageId: string; readonly version?: number | null }): number | null {
-  return image.version ?? null;
 }
 
 async function listBoot(newRoot: RootedDirectory): Promise<string[]> {

@@ -2,22 +2,23 @@
  * Promise 1, judge first: everything that can be judged about a run, while nothing has been written anywhere but to the
  * work directory. Stage save keeps what this returns; `reimage plan` prints it.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { refuseUnsupported } from "../config/support.ts";
+import type { BootInfo } from "../disk/boot-info.ts";
 import { checkUnused, chooseTarget, parseSwaps } from "../disk/guard.ts";
 import type { Disk } from "../disk/inventory.ts";
 import { parseMountInfo } from "../disk/mounts.ts";
 import type { PartitionTable } from "../disk/partition-table.ts";
 import { ReimageError } from "../errors.ts";
 import { decoderMemoryBytes } from "../image/decode.ts";
-import { detectFormat, formatHeadBytes } from "../image/formats.ts";
 import { readMachine, requireHardware } from "../image/hardware.ts";
 import { type InspectedImage, inspectImage } from "../image/inspect.ts";
 import { type OutlinedPartition, probePartitions } from "../image/outline.ts";
+import { readFormat } from "../image/read-file.ts";
 import { requirePartitions, requireTable } from "../image/requirements.ts";
+import { requireNotOlder } from "../image/rollback.ts";
 import { createProgress } from "../report/progress.ts";
 import { parseRetentionList } from "../retention/list.ts";
 import { type RetainedSelection, selectRetained } from "../retention/select.ts";
@@ -27,12 +28,7 @@ import { type StageContext, step, warn } from "./context.ts";
 import { resolveSource } from "./image-source.ts";
 import { type Located, locate } from "./locate.ts";
 import { mountOldOs, type OldOs, readBootInfo } from "./old-os.ts";
-import { openSource } from "./open-source.ts";
-
-/** Where the image is read from during the write. */
-export type ImageLocation =
-  | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "filesystem"; readonly fileSystem: string; readonly path: string };
+import { type ImageLocation, openSource } from "./open-source.ts";
 
 /** What was judged good. The old OS stays mounted until this is disposed. */
 export interface Judgement extends AsyncDisposable {
@@ -71,9 +67,14 @@ export async function judge(config: Config, context: StageContext, options: Judg
   const oldOs = await mountOldOs(located, context.workDir);
   if (oldOs !== null) stack.use(oldOs);
 
-  const target = await judgeTarget(config, located, oldOs, context);
+  const bootInfo = await readBootInfo(oldOs);
+  const target = judgeTarget(config, located, bootInfo, context);
   const opened = await openSource(config, source, located, target, context.workDir, stack);
-  const { manifest, path: imagePath, isOnTarget } = opened;
+  const { manifest, map, isSigned } = opened;
+  if (manifest !== null) {
+    const warning = requireNotOlder(manifest, bootInfo, { isSigned, allowOlder: config.image.allowOlder });
+    if (warning !== null) warn(context, "save", warning);
+  }
   const retained = oldOs === null ? null : await selectRetained(oldOs.root, rules);
   for (const warning of retained?.warnings ?? []) warn(context, "save", warning);
   for (const missing of retained?.missing ?? []) warn(context, "save", `${missing}: nothing in the old OS matches it`);
@@ -89,9 +90,10 @@ export async function judge(config: Config, context: StageContext, options: Judg
   }
   const memory = {
     need: {
-      imageBytes: isOnTarget ? await sizeOf(imagePath, config.image.source) : 0,
+      imageBytes: opened.copyReason === null ? 0 : opened.source.sizeBytes,
       retainedBytes: retained?.totalBytes ?? 0,
-      workingSetBytes: await readWorkingSet(imagePath),
+      // What this program takes beyond the image and the files: its buffers, and what the decoder takes.
+      workingSetBytes: bufferBytes + decoderMemoryBytes[await readFormat(opened.source)],
     },
     facts: await readMemory(options.memoryDir),
   };
@@ -100,12 +102,14 @@ export async function judge(config: Config, context: StageContext, options: Judg
     requireHardware(manifest, { machine: await readMachine(), target, availableBytes: memory.facts.availableBytes });
   }
 
-  const copyPath = join(context.workDir, "image");
+  const copyTo = opened.copyReason === null ? null : join(context.workDir, "image");
   const image = await inspectImage({
-    path: imagePath,
-    name: config.image.source,
-    copyTo: isOnTarget && options.copy ? copyPath : null,
+    source: opened.source,
+    copyTo: options.copy ? copyTo : null,
     manifest,
+    isSigned,
+    isStreamed: opened.location.kind === "url",
+    map,
     target,
     startProgress: (what, totalBytes) => createProgress(context.reporter, "save", what, totalBytes),
   });
@@ -122,10 +126,9 @@ export async function judge(config: Config, context: StageContext, options: Judg
     image: {
       ...image,
       table: outline.table,
-      location:
-        isOnTarget || source.kind === "file" ? { kind: "file", path: isOnTarget ? copyPath : imagePath } : source,
+      location: copyTo === null ? opened.location : { kind: "file", path: copyTo },
     },
-    isSigned: existsSync(config.image.publicKey),
+    isSigned,
     hasManifest: manifest !== null,
     partitions,
     retained,
@@ -153,15 +156,13 @@ function readRetentionList(config: Config) {
   }
 }
 
-async function judgeTarget(
-  config: Config,
-  located: Located,
-  oldOs: OldOs | null,
-  context: StageContext,
-): Promise<Disk> {
+/** Buffers of the engine, and what the program grows by. */
+const bufferBytes = 64 << 20;
+
+function judgeTarget(config: Config, located: Located, bootInfo: BootInfo | null, context: StageContext): Disk {
   const target = chooseTarget(located.disks, config.target.disk, {
     oldRootDisk: located.oldRoot?.disk ?? null,
-    bootInfo: await readBootInfo(oldOs),
+    bootInfo,
   });
   if (target.readOnly) {
     throw new ReimageError("target", `${target.path} is read-only in the kernel`, {
@@ -182,19 +183,6 @@ async function judgeTarget(
   return target;
 }
 
-/** What this program takes beyond the image and the files: its buffers, and what the decoder takes. */
-async function readWorkingSet(imagePath: string): Promise<number> {
-  const BUFFER_BYTES = 64 << 20;
-  const head = Buffer.alloc(formatHeadBytes);
-  const format = await open(imagePath, "r")
-    .then(async (file) => {
-      await using image = file;
-      return detectFormat(head.subarray(0, (await image.read(head, 0, head.length, 0)).bytesRead));
-    })
-    .catch(() => null); // what is wrong with the image is told when it is judged
-  return BUFFER_BYTES + (format === null ? 0 : decoderMemoryBytes[format]);
-}
-
 /** @throws ReimageError `command` naming the commands that this system lacks. */
 function requireTools(): void {
   const missing = missingTools();
@@ -202,14 +190,6 @@ function requireTools(): void {
   throw new ReimageError("command", `this system lacks ${missing.join(", ")}`, {
     hint: "install them, or add them to the initramfs",
   });
-}
-
-async function sizeOf(path: string, name: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (cause) {
-    throw new ReimageError("image", `image ${name} is not there`, { cause, hint: "check image.source" });
-  }
 }
 
 function wantedPartitions(config: Config) {

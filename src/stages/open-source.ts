@@ -1,24 +1,36 @@
-/** The image as a file that can be opened: in the running system, or on a file system that is mounted for it. */
+/** The image as bytes that can be read: in the running system, on a file system that is mounted for it, or on web servers. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { type Disk, deviceToDisks } from "../disk/inventory.ts";
+import { findFileSystem } from "../disk/find-filesystem.ts";
+import { type Disk, deviceToDisks, readDisks } from "../disk/inventory.ts";
 import { type Mount, mountReadOnly } from "../disk/mounts.ts";
 import { ReimageError } from "../errors.ts";
-import type { Manifest } from "../image/manifest.ts";
-import { type ImageSource, readManifest } from "./image-source.ts";
+import { type ByteSource, openFileSource } from "../image/byte-source.ts";
+import { type ImageSource, placeOfImage, placeOfManifest } from "./image-source.ts";
 import type { Located } from "./locate.ts";
 import { pathIn } from "./mount-point.ts";
+import { readVouching, type Vouching } from "./vouching.ts";
+import { createWebSource } from "./web-source.ts";
+
+/** Where the image is read from during the write. */
+export type ImageLocation =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "filesystem"; readonly fileSystem: string; readonly path: string }
+  | { readonly kind: "url"; readonly url: string };
 
 /** The image file and what vouches for it. */
-export interface OpenSource {
-  readonly path: string;
-  readonly manifest: Manifest | null;
-  /** Whether it lies on the disk that will be overwritten, and has to be copied. */
-  readonly isOnTarget: boolean;
+export interface OpenSource extends Vouching {
+  readonly source: ByteSource;
+  /** Why it has to be copied into memory before anything is written; null: it can be read from where it is. */
+  readonly copyReason: "on-target" | "not-signed" | null;
+  readonly location: ImageLocation;
 }
 
-/** Finds the image; what has to be mounted for it is unmounted with `stack`. */
+/**
+ * Finds the image; what has to be mounted or connected for it is undone with `stack`.
+ * @throws ReimageError `image`, `signature` or `network`
+ */
 export async function openSource(
   config: Config,
   source: ImageSource,
@@ -27,26 +39,56 @@ export async function openSource(
   workDir: string,
   stack: AsyncDisposableStack,
 ): Promise<OpenSource> {
+  const name = config.image.source;
+  if (source.kind === "url") {
+    const vouching = await readVouching(
+      config,
+      placeOfImage(config, source, "/"),
+      placeOfManifest(config, source, "/"),
+    );
+    const bytes = stack.use(await createWebSource(config).open());
+    // What nobody has signed for is judged by decoding it, and what is judged must be what is written.
+    const copyReason = vouching.isSigned && vouching.manifest !== null ? null : "not-signed";
+    return { ...vouching, source: bytes, copyReason, location: source };
+  }
   if (source.kind === "file") {
-    return { path: source.path, manifest: await readManifest(config, source, "/"), isOnTarget: false };
+    const vouching = await readVouching(
+      config,
+      placeOfImage(config, source, "/"),
+      placeOfManifest(config, source, "/"),
+    );
+    const bytes = stack.use(await openFileSource(source.path, name));
+    return { ...vouching, source: bytes, copyReason: null, location: source };
   }
   const device = located.imageFileSystem?.device ?? "";
   const isOnTarget = (await deviceToDisks(device)).includes(target.name);
   if (!isOnTarget && located.ownHolders.length > 0 && /^\/dev\/(mapper\/|dm-)/.test(device)) {
-    throw new ReimageError("image", `image ${config.image.source} lies on a logical volume of another disk`, {
+    throw new ReimageError("image", `image ${name} lies on a logical volume of another disk`, {
       hint: "put it on a plain partition: logical volumes are not active while the target is written",
     });
   }
-  const mount = stack.use(await mountSource(device, workDir));
-  return {
-    path: await pathIn(mount.directory, source.path),
-    manifest: await readManifest(config, source, mount.directory),
-    isOnTarget,
-  };
+  const { directory } = stack.use(await mountSource(device, workDir));
+  const place = placeOfImage(config, source, directory);
+  const vouching = await readVouching(config, place, placeOfManifest(config, source, directory));
+  const bytes = stack.use(await openFileSource(await pathIn(directory, source.path), name));
+  return { ...vouching, source: bytes, copyReason: isOnTarget ? "on-target" : null, location: source };
 }
 
-/** Mounts the file system that holds the image. */
-export async function mountSource(device: string, workDir: string): Promise<Mount> {
+/** Opens the judged image again: in memory, on another disk that is mounted again, or on its servers. */
+export async function reopenSource(
+  config: Config,
+  location: ImageLocation,
+  workDir: string,
+  stack: AsyncDisposableStack,
+): Promise<ByteSource> {
+  if (location.kind === "url") return stack.use(await createWebSource(config).open());
+  if (location.kind === "file") return stack.use(await openFileSource(location.path, config.image.source));
+  const found = await findFileSystem(location.fileSystem, { disks: await readDisks(), code: "image" });
+  const { directory } = stack.use(await mountSource(found.device, workDir));
+  return stack.use(await openFileSource(await pathIn(directory, location.path), config.image.source));
+}
+
+async function mountSource(device: string, workDir: string): Promise<Mount> {
   const directory = join(workDir, "mnt", "source");
   mkdirSync(directory, { recursive: true });
   return await mountReadOnly(device, directory, "image");

@@ -78,7 +78,8 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     const saved = state.saved ?? (await timed("save", () => saveAfresh(config, context)));
     keep({ saved });
     await using _protection = await protectOthers(saved.target, context);
-    const written = state.written ?? (await timed("write", () => write(saved, context, state?.target ?? "partial")));
+    const written =
+      state.written ?? (await timed("write", () => write(config, saved, context, state?.target ?? "partial")));
     keep({ written });
     await timed("restore", () => restore(config, saved, written, context));
     return succeed(state);

@@ -9,7 +9,9 @@ import { createProgress } from "../report/progress.ts";
 import { archiveRetained, type RetainedArchive, verifyArchive } from "../retention/archive.ts";
 import { readSavedPermissions } from "../retention/saved-permissions.ts";
 import { type StageContext, step } from "./context.ts";
-import { type ImageLocation, judge } from "./judge.ts";
+import { type KeptPlan, keepPlan } from "./image-plan.ts";
+import { judge } from "./judge.ts";
+import type { ImageLocation } from "./open-source.ts";
 
 /** All that the rest of the run needs. Plain data: it is kept across a crash of this process. */
 export interface Saved {
@@ -21,6 +23,9 @@ export interface Saved {
     readonly sizeBytes: number;
     readonly sha256: string;
     readonly imageId: string;
+    /** The manifest's counter of releases; null where there is no manifest. */
+    readonly version: number | null;
+    readonly plan: KeptPlan;
   };
   readonly table: PartitionTable;
   /** Null for a machine without an old OS. */
@@ -42,6 +47,8 @@ export async function save(config: Config, context: StageContext): Promise<Saved
     appendFileSync(join(context.workDir, "savedperms"), await readSavedPermissions(archive));
     step(context, "save", `${archive.count} files and directories are retained, ${archive.contentBytes} bytes`);
   }
-  const { location, format, compressedSizeBytes, sizeBytes, sha256, imageId, table } = image;
-  return { target, image: { location, format, compressedSizeBytes, sizeBytes, sha256, imageId }, table, archive };
+  const { location, format, compressedSizeBytes, sizeBytes, sha256, imageId, version, table } = image;
+  const plan = keepPlan(context.workDir, image);
+  const kept = { location, format, compressedSizeBytes, sizeBytes, sha256, imageId, version, plan };
+  return { target, image: kept, table, archive };
 }

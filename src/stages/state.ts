@@ -80,7 +80,15 @@ export function readLeftTarget(workDir: string): TargetState {
 
 /** Forgets a run that ended, or that has touched nothing: the image and the retained files are secrets, and take memory. */
 export function forgetRun(workDir: string): void {
-  for (const name of ["state.json", "image", "retained.tar", "retained.tar.ndjson", "first-mib", "outline"]) {
+  for (const name of [
+    "state.json",
+    "image",
+    "image-plan.json",
+    "retained.tar",
+    "retained.tar.ndjson",
+    "first-mib",
+    "outline",
+  ]) {
     rmSync(join(workDir, name), { force: true });
     rmSync(join(workDir, `${name}.new`), { force: true });
   }

@@ -1,8 +1,11 @@
 /** Runs the external commands of `initramfs/tools.ts`. Exit status, signal and stderr of each one count. */
-import { closeSync, openSync } from "node:fs";
+import { read as readFromFd } from "node:fs";
+import type { Writable } from "node:stream";
+import { promisify } from "node:util";
 import { execa } from "execa";
 import { type ToolName, tools } from "../../initramfs/tools.ts";
 import { type ErrorCode, ReimageError } from "../errors.ts";
+import { closeFd, openPipe } from "./libc.ts";
 
 /** How to run a command: the error code of its failure, and exit statuses that are answers rather than failures. */
 export interface RunOptions {
@@ -40,43 +43,100 @@ export async function runCommand(
   throw commandError(name, args, result, options);
 }
 
-/** A filter: a file in, bytes out, and a promise of how it ended. */
-export interface Filter {
-  readonly output: AsyncIterable<Uint8Array>;
-  /** Resolves when the command ended well; throws a ReimageError that names its exit status, signal and stderr. */
-  finished(): Promise<void>;
-  /** Ends the command; `finished()` then throws, which a caller that stops early ignores. */
-  stop(): Promise<void>;
+/** A command that turns bytes into bytes. Disposing ends it, whatever it is doing. */
+export interface Filter extends AsyncDisposable {
+  /**
+   * Fills `buffer` with what comes next, and returns how much that was: less than asked for only where the command has
+   * ended well.
+   * @throws ReimageError naming its exit status, signal or stderr where it ended badly; the input's own error where that
+   * is why.
+   */
+  read(buffer: Uint8Array): Promise<number>;
 }
 
-/** Starts a command as a filter of a file. Nothing is buffered beyond the pipes: a slow reader slows the command. */
+/** Room in the pipe: large enough that the command and its reader need not take turns. */
+const PIPE_BYTES = 1 << 20;
+
+/**
+ * Starts a command as a filter of `input`. Nothing is buffered beyond the pipes: a slow reader slows the command, and that
+ * the input. Its output is read into the caller's buffer, without a copy in between.
+ */
 export function startFilter(
   name: ToolName,
   args: readonly string[],
-  inputFile: string,
+  input: AsyncIterable<Uint8Array>,
   options: RunOptions = {},
 ): Filter {
-  const fd = openSync(inputFile, "r"); // the command reads by itself: the bytes need not pass through this process
+  const { readFd, writeFd } = openPipe(PIPE_BYTES);
   const subprocess = execa(name, args, {
     reject: false,
-    buffer: { stdout: false, stderr: true },
-    stdin: [fd as 0],
+    stdin: "pipe",
+    stdout: [writeFd as 1],
     env: environment,
     extendEnv: false,
   });
-  closeSync(fd); // the command has its own copy
+  closeFd(writeFd); // the command has its own copy
+  let inputError: unknown = null;
+  const fed = feed(input, subprocess.stdin).catch((error: unknown) => {
+    inputError = error;
+    subprocess.kill("SIGKILL");
+  });
+  let reading: Promise<unknown> = Promise.resolve();
+
+  async function requireSuccess(): Promise<void> {
+    await fed;
+    const result = await subprocess;
+    if (inputError !== null) throw inputError;
+    if (result.exitCode !== 0 || result.stderr !== "") throw commandError(name, args, result, options);
+  }
+
   return {
-    output: subprocess.stdout as AsyncIterable<Uint8Array>,
-    async finished() {
-      const result = await subprocess;
-      if (result.exitCode !== 0 || result.stderr !== "") throw commandError(name, args, result, options);
+    async read(buffer) {
+      let filledBytes = 0;
+      while (filledBytes < buffer.length) {
+        const part = readPipe(readFd, buffer, filledBytes);
+        reading = part.catch(() => {});
+        const partBytes = await part;
+        if (partBytes === 0) {
+          await requireSuccess();
+          break;
+        }
+        filledBytes += partBytes;
+      }
+      return filledBytes;
     },
-    async stop() {
+    async [Symbol.asyncDispose]() {
       subprocess.kill("SIGKILL");
-      subprocess.stdout.destroy(); // whoever is still reading from it would keep the command's end from being noticed
-      await subprocess;
+      await Promise.all([subprocess, fed, reading]); // what reads from a descriptor must have ended before it is closed
+      closeFd(readFd);
     },
   };
+}
+
+const readPipe = promisify(
+  (fd: number, buffer: Uint8Array, from: number, done: (error: Error | null, bytesRead: number) => void) =>
+    readFromFd(fd, buffer, from, buffer.length - from, null, done),
+);
+
+/** Writes the input piece by piece. A command that does not want all of it is judged by how it ends. */
+async function feed(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<void> {
+  let isClosed = false;
+  stdin.on("error", () => {
+    isClosed = true;
+  });
+  stdin.on("close", () => {
+    isClosed = true;
+  });
+  for await (const piece of input) {
+    // The piece is only lent, so it has to be gone before the next one is asked for.
+    await new Promise<void>((resolve) => {
+      stdin.write(piece, () => resolve());
+    });
+    if (isClosed) return;
+  }
+  await new Promise<void>((resolve) => {
+    stdin.end(() => resolve());
+  });
 }
 
 function commandError(

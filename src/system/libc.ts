@@ -20,6 +20,8 @@ const libc = dlopen("libc.so.6", {
   lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
   lremovexattr: { args: ["ptr", "ptr"], returns: "i32" },
   reboot: { args: ["i32"], returns: "i32" },
+  pipe2: { args: ["ptr", "i32"], returns: "i32" },
+  fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   __errno_location: { args: [], returns: "ptr" },
 });
 const errnoAddress = libc.symbols.__errno_location() as Pointer;
@@ -75,6 +77,26 @@ export function openInRoot(rootFd: number, path: string | Buffer, flags: number,
   how.writeBigUInt64LE(BigInt(mode), 8);
   how.writeBigUInt64LE(RESOLVE_IN_ROOT, 16);
   return check(libc.symbols.syscall(SYS_OPENAT2, rootFd, ptr(cString(path)), ptr(how), 24), "openat2", printable(path));
+}
+
+/** pipe(7). Both ends are the caller's to close, with closeFd(). */
+export interface Pipe {
+  readonly readFd: number;
+  readonly writeFd: number;
+}
+
+/**
+ * pipe2(2), close-on-exec, with room for `sizeBytes` where the kernel grants it (F_SETPIPE_SZ): 64 KiB, the default, make
+ * a fast decoder and its reader take turns.
+ */
+export function openPipe(sizeBytes: number): Pipe {
+  const O_CLOEXEC = 0o2000000;
+  const F_SETPIPE_SZ = 1031;
+  const ends = Buffer.alloc(8);
+  check(libc.symbols.pipe2(ptr(ends), O_CLOEXEC), "pipe2", "a pipe");
+  const pipe = { readFd: ends.readInt32LE(0), writeFd: ends.readInt32LE(4) };
+  libc.symbols.fcntl(pipe.readFd, F_SETPIPE_SZ, sizeBytes); // may be refused: it is slower then, and not wrong
+  return pipe;
 }
 
 /** close(2) for descriptors that came from this file. */
