@@ -116,9 +116,9 @@ function parseRanges(
 ): MappedRange[] {
   return ranges.map(({ blocks, checksum }) => {
     const [first, last] = parseBlocks(blocks) ?? refuse(`${quote(blocks)} is no range of blocks`);
-    if (checksum === undefined) refuse(`range ${blocks} has no chksum`);
+    if (checksum === undefined) refuse(`range ${first}-${last} has no chksum`);
     if (last < first || last * blockSizeBytes >= imageSizeBytes) {
-      refuse(`range ${blocks} is not inside the image`);
+      refuse(`range ${first}-${last} is not inside the image`);
     }
     const offsetBytes = first * blockSizeBytes;
     return {
