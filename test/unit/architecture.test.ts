@@ -12,8 +12,9 @@ const sources = readdirSync(join(project, "src"), { recursive: true, encoding: "
 const allowed: Record<string, readonly string[]> = {
   commands: ["init", "stages", "pack", "image", "disk", "retention", "config", "report", "system"],
   init: ["stages", "disk", "config", "report", "system"],
-  stages: ["image", "disk", "retention", "config", "report", "system"],
+  stages: ["http", "image", "disk", "retention", "config", "report", "system"],
   pack: ["image", "disk", "system"],
+  http: ["image", "report"],
   image: ["disk", "system"],
   disk: ["report", "config", "system"],
   retention: ["system"],
@@ -62,6 +63,12 @@ test("a stage imports no other stage's work", () => {
       expect(text).not.toMatch(new RegExp(`^import (?!type ).*from "./${other}.ts"`, "m"));
     }
   }
+});
+
+test("http knows of images what a source of bytes looks like, and no more", () => {
+  const imports = sources.filter((path) => folderOf(path) === "http").flatMap(importsOf);
+  const ofImage = imports.filter((name) => name.startsWith("../image/"));
+  expect([...new Set(ofImage)]).toEqual(["../image/byte-source.ts"]);
 });
 
 test("zx stays on the build host", () => {
