@@ -46,7 +46,7 @@ export async function readSecretKey(path: string, passwordPath: string | null): 
 
 async function readPassword(path: string | null): Promise<string | null> {
   if (path === null) return null;
-  const password = (await readText(path, "--password-file")).replace(/\r?\n$/, "");
+  const [password = ""] = (await readText(path, "--password-file")).split(/\r?\n/);
   if (password !== "") return password;
   throw new ReimageError("usage", `the password in ${path} is empty`, { hint: "leave out --password-file for none" });
 }

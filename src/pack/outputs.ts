@@ -78,6 +78,7 @@ export async function openOutputs(names: OutputNames, keepsImage: boolean): Prom
     if (isCommitted) return; // these names may be another pack's by now
     for (const path of parts) await rm(path, { force: true }); // the lock comes last
   });
+  await rm(temporary(names.signature), { force: true }); // the one that is not always written anew
   const packed = keepsImage ? null : stack.adopt(await create(temporary(names.packed)), (file) => file.close());
   const disposables = stack.move();
 

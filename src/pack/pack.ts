@@ -6,6 +6,7 @@ import { formatBlockMap } from "../image/block-map.ts";
 import type { Manifest } from "../image/manifest.ts";
 import type { SecretKey } from "../image/minisign-secret-key.ts";
 import { signMinisign } from "../image/minisign-sign.ts";
+import type { StartProgress } from "../image/progress.ts";
 import { createCompressor, type PackedFormat } from "./compressor.ts";
 import { formatManifest } from "./format-manifest.ts";
 import { type InputImage, readChunks, readCompressed, readInput, requireUnchanged } from "./input.ts";
@@ -43,7 +44,7 @@ export interface PackRequest {
   readonly signing: { readonly key: SecretKey; readonly trustedComment: string | null } | null;
   /** Overwrites outputs that are there. */
   readonly force: boolean;
-  startProgress(what: string, totalBytes: number | null): { advance(bytes: number): void; done(): void };
+  readonly startProgress: StartProgress;
 }
 
 /** What was packed. */
