@@ -1,6 +1,6 @@
 /** What vouches for the image: its manifest, the manifest's signature, and its block map. */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { lstatSync, readFileSync } from "node:fs";
 import { type Config, DEFAULT_PUBLIC_KEY } from "../config/schema.ts";
 import { ReimageError } from "../errors.ts";
 import { type BlockMap, LARGEST_BLOCK_MAP_BYTES, parseBlockMap } from "../image/block-map.ts";
@@ -41,7 +41,7 @@ export async function readVouching(config: Config, image: Place, manifest: Place
 }
 
 function isKeyConfigured({ image: { publicKey, publicKeyNamed } }: Config): boolean {
-  if (existsSync(publicKey)) return true;
+  if (lstatSync(publicKey, { throwIfNoEntry: false }) !== undefined) return true; // a dangling link is meant to be a key
   // The default key is optional even where the configuration spells it out; any other was meant to be there.
   if (!publicKeyNamed || publicKey === DEFAULT_PUBLIC_KEY) return false;
   throw new ReimageError("signature", `the public key ${publicKey} that image.publicKey names is not there`, {

@@ -15,6 +15,14 @@ export function watchDevice(
       await before("write", offsetBytes, buffer.length);
       await device.writeAt(buffer, offsetBytes);
     },
+    async writeDirectAt(buffer, offsetBytes) {
+      await before("write", offsetBytes, buffer.length);
+      await device.writeDirectAt(buffer, offsetBytes);
+    },
+    async zeroRange(offsetBytes, sizeBytes) {
+      await before("write", offsetBytes, sizeBytes);
+      await device.zeroRange(offsetBytes, sizeBytes);
+    },
     async readDirectAt(buffer, offsetBytes) {
       await before("read", offsetBytes, buffer.length);
       await device.readDirectAt(buffer, offsetBytes);

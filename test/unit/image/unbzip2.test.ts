@@ -1,34 +1,34 @@
 import { expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { ReimageError } from "../../../src/errors.ts";
 import { createBz2StreamScanner } from "../../../src/image/bz2-streams.ts";
-import { startUnbzip2 } from "../../../src/image/unbzip2.ts";
+import { decodeBz2 } from "../../../src/image/unbzip2.ts";
 import { seeded } from "../disk/make-tables.ts";
 
 const random = seeded(7);
 const content = Buffer.from(Array.from({ length: 1200 }, () => random(256)));
 const packed = execFileSync("bzip2", ["-c"], { input: content });
 
+/** The bytes of a file, in pieces that are only lent, as a source gives them. */
+async function* lend(file: Buffer): AsyncGenerator<Uint8Array> {
+  const piece = Buffer.alloc(1000);
+  for (let at = 0; at < file.length; at += piece.length) {
+    yield piece.subarray(0, file.copy(piece, 0, at, at + piece.length));
+    piece.fill(0xee);
+  }
+}
+
 /** What the decoder makes of a file, judged by its stream ends too; null where either refuses. */
 async function decode(file: Buffer): Promise<Buffer | null> {
-  const directory = mkdtempSync(join(tmpdir(), "reimage-unit-"));
   try {
-    const path = join(directory, "file.bz2");
-    writeFileSync(path, file);
-    const scanner = createBz2StreamScanner(path);
+    const scanner = createBz2StreamScanner("file");
     scanner.update(file);
     scanner.finish();
-    const decoder = startUnbzip2(path);
     const pieces: Uint8Array[] = [];
-    for await (const piece of decoder.output) pieces.push(Uint8Array.from(piece));
-    await decoder.finished();
+    for await (const piece of decodeBz2(lend(file), "file")) pieces.push(Uint8Array.from(piece));
     return Buffer.concat(pieces);
   } catch {
     return null;
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -62,19 +62,26 @@ test("no cut file is accepted", async () => {
   }
 });
 
-test("stopping it in the middle ends it", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "reimage-unit-"));
-  try {
-    const path = join(directory, "file.bz2");
-    writeFileSync(path, Buffer.concat(Array.from({ length: 200 }, () => packed)));
-    const decoder = startUnbzip2(path);
-    for await (const piece of decoder.output) {
-      expect(piece.length).toBeGreaterThan(0);
-      break;
+test("ending it in the middle ends the reading", async () => {
+  let isClosed = false;
+  async function* input(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) yield packed;
+    } finally {
+      isClosed = true;
     }
-    await decoder.stop();
-    await decoder.finished();
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
   }
+  for await (const piece of decodeBz2(input(), "file")) {
+    expect(piece.length).toBeGreaterThan(0);
+    break;
+  }
+  expect(isClosed).toBe(true);
+});
+
+test("what the input throws is thrown", async () => {
+  async function* failing(): AsyncGenerator<Uint8Array> {
+    yield packed.subarray(0, 100);
+    throw new ReimageError("image", "the medium is broken");
+  }
+  expect(decodeBz2(failing(), "file").next()).rejects.toThrow("the medium is broken");
 });

@@ -1,7 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { expect, test } from "bun:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { ReimageError } from "../../../src/errors.ts";
 import { type Filter, hasTool, missingTools, runCommand, startFilter } from "../../../src/system/commands.ts";
@@ -15,10 +12,19 @@ async function refusalOf(call: Promise<unknown>): Promise<ReimageError> {
   throw thrown;
 }
 
+/** Bytes as an input, in pieces. */
+async function* piecesOf(content: Buffer): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.length; at += 100_000) yield content.subarray(at, at + 100_000);
+}
+
 async function drain(filter: Filter): Promise<Buffer> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of filter.output) pieces.push(piece);
-  return Buffer.concat(pieces);
+  const pieces: Buffer[] = [];
+  for (;;) {
+    const buffer = Buffer.alloc(77_777);
+    const readBytes = await filter.read(buffer);
+    pieces.push(buffer.subarray(0, readBytes));
+    if (readBytes < buffer.length) return Buffer.concat(pieces);
+  }
 }
 
 test("what a command prints is returned", async () => {
@@ -48,47 +54,63 @@ test("messages are in English, whatever the language of the machine", async () =
 });
 
 const content = Buffer.alloc(3_000_000, "reimage");
-let directory: string;
-beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), "reimage-unit-"));
-  writeFileSync(join(directory, "plain"), content);
-  writeFileSync(join(directory, "packed"), gzipSync(content));
-});
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+const packed = gzipSync(content);
 
 test("a filter passes everything through", async () => {
-  const filter = startFilter("gzip", ["-c"], join(directory, "plain"));
-  const packed = await drain(filter);
-  await filter.finished();
-  expect(gunzipSync(packed).equals(content)).toBe(true);
+  await using filter = startFilter("gzip", ["-c"], piecesOf(content));
+  expect(gunzipSync(await drain(filter)).equals(content)).toBe(true);
 });
 
-test("a filter that fails says so after its output has ended", async () => {
-  const filter = startFilter("gzip", ["-dc"], join(directory, "plain"), { code: "image" });
-  expect((await drain(filter)).length).toBe(0);
-  expect(await refusalOf(filter.finished())).toMatchObject({
+test("a filter that fails says so, and not that its output has ended", async () => {
+  await using filter = startFilter("gzip", ["-dc"], piecesOf(content), { code: "image" });
+  expect(await refusalOf(drain(filter))).toMatchObject({
     code: "image",
     message: expect.stringMatching(/^gzip -dc ended with status 1: .*not in gzip format$/),
   });
 });
 
-test("a filter that complains although it succeeds has failed", async () => {
-  const filter = startFilter("gzip", ["-cv"], join(directory, "plain"));
-  await drain(filter);
-  expect((await refusalOf(filter.finished())).message).toStartWith("gzip -cv complained");
+test("a filter whose input is cut off says so at the end of what it made of it", async () => {
+  await using filter = startFilter("gzip", ["-dc"], piecesOf(packed.subarray(0, -1)));
+  expect((await refusalOf(drain(filter))).message).toContain("unexpected end of file");
 });
 
-test("a filter can be stopped before and while its output is read", async () => {
-  const unread = startFilter("gzip", ["-dc"], join(directory, "packed"));
-  await unread.stop();
-  const read = startFilter("gzip", ["-dc"], join(directory, "packed"));
-  for await (const piece of read.output) {
-    expect(piece.length).toBeGreaterThan(0);
-    break;
+test("a filter that complains although it succeeds has failed", async () => {
+  await using filter = startFilter("gzip", ["-cv"], piecesOf(content));
+  expect((await refusalOf(drain(filter))).message).toStartWith("gzip -cv complained");
+});
+
+test("an input that fails is the reason, and not what the filter makes of half of it", async () => {
+  async function* failing(): AsyncGenerator<Uint8Array> {
+    yield packed.subarray(0, 1000);
+    throw new ReimageError("image", "the medium is broken");
   }
-  await read.stop();
-  // Whichever is first: our signal, or the pipe that nobody reads.
-  for (const filter of [unread, read]) expect((await refusalOf(filter.finished())).message).toMatch(/SIGKILL|SIGPIPE/);
+  await using filter = startFilter("gzip", ["-dc"], failing());
+  expect(await refusalOf(drain(filter))).toMatchObject({ code: "image", message: "the medium is broken" });
+});
+
+test("a filter can be ended before and while its output is read, and its input is closed then", async () => {
+  for (const readFirst of [false, true]) {
+    let isClosed = false;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      try {
+        for (;;) yield content;
+      } finally {
+        isClosed = true;
+      }
+    }
+    {
+      await using filter = startFilter("gzip", ["-c"], endless());
+      const buffer = Buffer.alloc(10);
+      if (readFirst) expect(await filter.read(buffer)).toBe(buffer.length);
+    }
+    expect(isClosed).toBe(true);
+  }
+});
+
+test("a command that is not there is named", async () => {
+  const filter = startFilter("nowhere" as "gzip", [], piecesOf(content));
+  expect((await refusalOf(drain(filter))).message).toContain("could not be started");
+  await filter[Symbol.asyncDispose]();
 });
 
 test("tools are looked for where they are run from, and nowhere else", () => {
