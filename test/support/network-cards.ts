@@ -1,0 +1,27 @@
+/** Network cards of a virtual machine, as arguments of QEMU. */
+
+export interface NetworkCard {
+  readonly model: "virtio-net-pci" | "e1000" | "e1000e" | "usb-net";
+  readonly mac: string;
+  /**
+   * `user`: QEMU's own network, with a DHCP server; 10.0.2.2 is the machine that the test runs on. `silent`: a network in
+   * which nobody answers.
+   */
+  readonly network: "user" | "silent";
+}
+
+/** The address at which the guest reaches servers that listen on 127.0.0.1 of the machine that the test runs on. */
+export const hostSeenFromGuest = "10.0.2.2";
+
+/** The QMP name of a card, for `set_link`. */
+export const cardName = (index: number): string => `card${index}`;
+
+/** In the order in which the machine will see them. */
+export function networkArguments(cards: readonly NetworkCard[]): string[] {
+  return cards.flatMap(({ model, mac, network }, i) => [
+    "-netdev",
+    network === "user" ? `user,id=net${i}` : `hubport,id=net${i},hubid=${i}`,
+    "-device",
+    `${model},netdev=net${i},id=${cardName(i)},mac=${mac}${model === "usb-net" ? "" : ",romfile="}`,
+  ]);
+}
