@@ -169,3 +169,14 @@ test.each<[string, string]>([
 ])("as large as a manifest may be: %s", (_, text) => {
   expect(isAccepted(text)).toBe(false);
 });
+
+test("of many wrong entries a few are named, and of too many none is looked at", () => {
+  const refusal = (entries: number) => {
+    const segments = Array.from({ length: entries }, () => 1);
+    const text = JSON.stringify({ ...seeds[0], segments });
+    expect(isAccepted(text)).toBe(false);
+    return () => parseManifest(text, "m");
+  };
+  expect(refusal(2 ** 16)).toThrow(/segments\.7: [^;]*; and 65528 more$/);
+  expect(refusal(2 ** 16 + 1)).toThrow("manifest m: segments: must not have more than 65536 entries");
+});
