@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { describeConfig } from "../config/describe.ts";
+import { hideCredentials } from "../config/names.ts";
 import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
 import type { Reporter } from "../report/events.ts";
@@ -60,13 +61,18 @@ function describePlan(config: Config, judged: Judgement) {
     target: identityOf(target),
     otherDisks: judged.otherDisks.map((disk) => disk.path),
     image: {
-      source: config.image.source,
+      source: hideCredentials(config.image.source),
       id: image.imageId,
       format: image.format,
       compressedSizeBytes: image.compressedSizeBytes,
       sizeBytes: image.sizeBytes,
       sha256: image.sha256,
-      vouchedForBy: judged.isSigned ? "signed manifest" : judged.hasManifest ? "manifest" : "decoding it once",
+      vouchedForBy: judged.isSigned
+        ? "signed manifest"
+        : judged.hasManifest
+          ? "manifest, and decoding it once"
+          : "decoding it once",
+      writtenSizeBytes: image.pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       isCopiedToMemory: memory.need.imageBytes > 0,
     },
     partitionTable: image.table.type,
@@ -93,9 +99,9 @@ function formatPlan(plan: ReturnType<typeof describePlan> & { warnings: readonly
   const lines = [
     `Target     ${target.path}, ${formatBytes(target.sizeBytes)}, ${target.model ?? "no model"}, serial ${target.serial ?? "unknown"}: ALL OF IT WOULD BE OVERWRITTEN`,
     `Others     ${plan.otherDisks.join(", ") || "none"}: not touched`,
-    `Image      ${image.source} (${image.format}, ${formatBytes(image.compressedSizeBytes)}, ${formatBytes(image.sizeBytes)} on the disk)`,
+    `Image      ${image.source} (${image.format}, ${formatBytes(image.compressedSizeBytes)}; ${formatBytes(image.sizeBytes)} on the disk, ${formatBytes(image.writtenSizeBytes)} to be written)`,
     `           sha256 ${image.sha256}, judged by: ${image.vouchedForBy}`,
-    `           ${image.isCopiedToMemory ? "would be copied to memory: it lies on the target" : "would be read from where it is"}`,
+    `           ${image.isCopiedToMemory ? "would be copied to memory before anything is written" : "would be read from where it is"}`,
     `Partitions ${plan.partitionTable}: ${plan.partitions.map((p) => `${p.number} ${p.type ?? p.kind}${p.label === null ? "" : ` ${p.label}`}`).join(", ")}; new root ${plan.newRoot}`,
     `Retained   ${retained === null ? "nothing: there is no old OS" : `${retained.count} files and directories, ${formatBytes(retained.sizeBytes)}`}`,
     `Memory     ${formatBytes(memory.neededBytes)} needed, ${formatBytes(memory.availableBytes)} available`,

@@ -3,7 +3,7 @@ import { parseSource } from "../config/names.ts";
 import type { Config } from "../config/schema.ts";
 import { ReimageError } from "../errors.ts";
 import type { Place } from "./neighbours.ts";
-import { createWebSource } from "./web-source.ts";
+import type { WebSource } from "./web-source.ts";
 
 /** An image on a file system that has to be mounted, a file of the running system (in an initramfs: packed into it), or a URL. */
 export type ImageSource =
@@ -20,10 +20,16 @@ export function resolveSource(text: string): ImageSource {
   });
 }
 
-/** @param root where the image's file system is mounted; "/" for a file of the running system. Not asked for a URL. */
-export function placeOfImage(config: Config, source: ImageSource, root: string): Place {
+/** How places are reached: where the image's file system is mounted ("/" for the running system), and the web. */
+export interface Reach {
+  readonly root: string;
+  readonly web: WebSource;
+}
+
+/** Where the image is. */
+export function placeOfImage(config: Config, source: ImageSource, { root, web }: Reach): Place {
   if (source.kind !== "url") return { kind: "path", root, path: source.path };
-  return { kind: "web", urls: [source.url, ...config.image.mirrors], web: createWebSource(config) };
+  return { kind: "web", urls: [source.url, ...config.image.mirrors], web };
 }
 
 /**
@@ -31,10 +37,10 @@ export function placeOfImage(config: Config, source: ImageSource, root: string):
  * server, or on the file system of the image.
  * @throws ReimageError `config` where it is on another file system.
  */
-export function placeOfManifest(config: Config, source: ImageSource, root: string): Place | null {
+export function placeOfManifest(config: Config, source: ImageSource, { root, web }: Reach): Place | null {
   if (config.image.manifest === null) return null;
   const manifest = resolveSource(config.image.manifest);
-  if (manifest.kind === "url") return { kind: "web", urls: [manifest.url], web: createWebSource(config) };
+  if (manifest.kind === "url") return { kind: "web", urls: [manifest.url], web };
   if (manifest.kind === "file") return { kind: "path", root: "/", path: manifest.path };
   if (source.kind === "filesystem" && manifest.fileSystem === source.fileSystem) {
     return { kind: "path", root, path: manifest.path };

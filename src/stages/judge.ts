@@ -69,7 +69,7 @@ export async function judge(config: Config, context: StageContext, options: Judg
 
   const bootInfo = await readBootInfo(oldOs);
   const target = judgeTarget(config, located, bootInfo, context);
-  const opened = await openSource(config, source, located, target, context.workDir, stack);
+  const opened = await openSource(config, source, located, target, context, stack);
   const { manifest, map, isSigned } = opened;
   if (manifest !== null) {
     const warning = requireNotOlder(manifest, bootInfo, { isSigned, allowOlder: config.image.allowOlder });
@@ -114,9 +114,9 @@ export async function judge(config: Config, context: StageContext, options: Judg
     startProgress: (what, totalBytes) => createProgress(context.reporter, "save", what, totalBytes),
   });
   const { outline } = image;
-  requireTable(outline, config.image.source, image.sizeBytes, target);
+  requireTable(outline, opened.source.name, image.sizeBytes, target);
   const partitions = await probePartitions(outline, join(context.workDir, "outline"));
-  requirePartitions(partitions, wantedPartitions(config), config.image.source);
+  requirePartitions(partitions, wantedPartitions(config), opened.source.name);
 
   const kept = stack.move();
   return {

@@ -1,12 +1,14 @@
 /** The image as bytes that can be read: in the running system, on a file system that is mounted for it, or on web servers. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { hideCredentials } from "../config/names.ts";
 import type { Config } from "../config/schema.ts";
 import { findFileSystem } from "../disk/find-filesystem.ts";
 import { type Disk, deviceToDisks, readDisks } from "../disk/inventory.ts";
 import { type Mount, mountReadOnly } from "../disk/mounts.ts";
 import { ReimageError } from "../errors.ts";
 import { type ByteSource, openFileSource } from "../image/byte-source.ts";
+import type { StageContext } from "./context.ts";
 import { type ImageSource, placeOfImage, placeOfManifest } from "./image-source.ts";
 import type { Located } from "./locate.ts";
 import { pathIn } from "./mount-point.ts";
@@ -36,27 +38,22 @@ export async function openSource(
   source: ImageSource,
   located: Located,
   target: Disk,
-  workDir: string,
+  context: StageContext,
   stack: AsyncDisposableStack,
 ): Promise<OpenSource> {
-  const name = config.image.source;
+  const web = createWebSource(config, context, "save");
+  const vouch = (root: string) =>
+    readVouching(config, placeOfImage(config, source, { root, web }), placeOfManifest(config, source, { root, web }));
+  const name = hideCredentials(config.image.source);
   if (source.kind === "url") {
-    const vouching = await readVouching(
-      config,
-      placeOfImage(config, source, "/"),
-      placeOfManifest(config, source, "/"),
-    );
-    const bytes = stack.use(await createWebSource(config).open());
+    const vouching = await vouch("/");
+    const bytes = stack.use(await web.open());
     // What nobody has signed for is judged by decoding it, and what is judged must be what is written.
     const copyReason = vouching.isSigned && vouching.manifest !== null ? null : "not-signed";
     return { ...vouching, source: bytes, copyReason, location: source };
   }
   if (source.kind === "file") {
-    const vouching = await readVouching(
-      config,
-      placeOfImage(config, source, "/"),
-      placeOfManifest(config, source, "/"),
-    );
+    const vouching = await vouch("/");
     const bytes = stack.use(await openFileSource(source.path, name));
     return { ...vouching, source: bytes, copyReason: null, location: source };
   }
@@ -67,9 +64,8 @@ export async function openSource(
       hint: "put it on a plain partition: logical volumes are not active while the target is written",
     });
   }
-  const { directory } = stack.use(await mountSource(device, workDir));
-  const place = placeOfImage(config, source, directory);
-  const vouching = await readVouching(config, place, placeOfManifest(config, source, directory));
+  const { directory } = stack.use(await mountSource(device, context.workDir));
+  const vouching = await vouch(directory);
   const bytes = stack.use(await openFileSource(await pathIn(directory, source.path), name));
   return { ...vouching, source: bytes, copyReason: isOnTarget ? "on-target" : null, location: source };
 }
@@ -78,14 +74,15 @@ export async function openSource(
 export async function reopenSource(
   config: Config,
   location: ImageLocation,
-  workDir: string,
+  context: StageContext,
   stack: AsyncDisposableStack,
 ): Promise<ByteSource> {
-  if (location.kind === "url") return stack.use(await createWebSource(config).open());
-  if (location.kind === "file") return stack.use(await openFileSource(location.path, config.image.source));
+  const name = hideCredentials(config.image.source);
+  if (location.kind === "url") return stack.use(await createWebSource(config, context, "write").open());
+  if (location.kind === "file") return stack.use(await openFileSource(location.path, name));
   const found = await findFileSystem(location.fileSystem, { disks: await readDisks(), code: "image" });
-  const { directory } = stack.use(await mountSource(found.device, workDir));
-  return stack.use(await openFileSource(await pathIn(directory, location.path), config.image.source));
+  const { directory } = stack.use(await mountSource(found.device, context.workDir));
+  return stack.use(await openFileSource(await pathIn(directory, location.path), name));
 }
 
 async function mountSource(device: string, workDir: string): Promise<Mount> {

@@ -59,7 +59,7 @@ async function openJudged(
   stack: AsyncDisposableStack,
 ): Promise<JudgedImage> {
   const { location, format, compressedSizeBytes, sizeBytes, sha256, plan } = saved.image;
-  const source = await reopenSource(config, location, context.workDir, stack);
+  const source = await reopenSource(config, location, context, stack);
   if (source.sizeBytes !== compressedSizeBytes) {
     throw new ReimageError(
       "image",
