@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
 import { constants, zstdCompress } from "node:zlib";
 import { ReimageError } from "../errors.ts";
-import { hasTool, startFilter } from "../system/commands.ts";
+import { filterBytes, hasTool } from "../system/commands.ts";
 
 /** The formats that images are packed in. */
 export type PackedFormat = "zst" | "bz2";
@@ -30,7 +30,10 @@ export function createCompressor(format: PackedFormat, level: number): Compress 
     });
   }
   const args = ["-z", "-c", `-${level}`, ...(tool === "lbzip2" ? ["-n1"] : [])];
-  return (data) => compressBy(tool, args, data);
+  return async (data) => {
+    const { buffer, byteOffset, byteLength } = await filterBytes(tool, args, data);
+    return Buffer.from(buffer, byteOffset, byteLength);
+  };
 }
 
 const compressOnThread = promisify(zstdCompress);
@@ -46,18 +49,4 @@ async function compressZst(data: Buffer, level: number): Promise<Buffer> {
       [constants.ZSTD_c_checksumFlag]: 1,
     },
   });
-}
-
-async function compressBy(tool: "lbzip2" | "bzip2", args: readonly string[], data: Buffer): Promise<Buffer> {
-  async function* input() {
-    yield data;
-  }
-  await using filter = startFilter(tool, args, input());
-  const pieces: Buffer[] = [];
-  for (;;) {
-    const piece = Buffer.allocUnsafe(1 << 20);
-    const readBytes = await filter.read(piece);
-    pieces.push(piece.subarray(0, readBytes));
-    if (readBytes < piece.length) return Buffer.concat(pieces);
-  }
 }
