@@ -18,7 +18,7 @@ export type ErrorCode =
   | "retain" // reading a retained file, or keeping it in RAM
   | "restore" // writing a retained file into the new OS
   | "output" // a file that `reimage pack` makes cannot be written, or is there already
-  | "network" // no network, or a server that does not answer, or answers wrongly
+  | "network" // the network of this machine cannot be brought up
   | "device-io" // reading, writing or syncing a block device
   | "readback" // the device does not hold what was written
   | "partition-table" // a partition table cannot be parsed or made known to the kernel

@@ -151,7 +151,5 @@ test("an older image is refused where a key is configured, unless that is permit
   // The new system is the old one now, and its boot info names the version.
   expectRefused(fresh, await runAfresh(fresh, older), { code: "signature", says: /version 6, which is older than/ });
   expect(await runAfresh(fresh, { ...older, "image.allowOlder": "true" })).toMatchObject({ exitCode: 0 });
-  expect(readReport(fresh.workDir)).toMatchObject({
-    warnings: [expect.stringContaining("image.allowOlder permits it")],
-  });
+  expect(String(readReport(fresh.workDir).warnings)).toContain("image.allowOlder permits it");
 });
