@@ -1,0 +1,3 @@
+export async function measureWindow(): Promise<never> {
+  throw new Error();
+}
