@@ -16,7 +16,7 @@ export function findContradictions(config: Parsed): Contradiction[] {
   return [...inImage(config), ...inOldOs(config)];
 }
 
-function inImage({ image }: Parsed): Contradiction[] {
+function inImage({ image, watchdog }: Parsed): Contradiction[] {
   const found: Contradiction[] = [];
   const urls = [image.source, ...image.mirrors];
   const isUrl = parseSource(image.source)?.kind === "url";
@@ -35,6 +35,10 @@ function inImage({ image }: Parsed): Contradiction[] {
   }
   if (image.stallSeconds < image.timeoutSeconds) {
     const problem = `image.stallSeconds (${image.stallSeconds}) is less than image.timeoutSeconds (${image.timeoutSeconds}): no server would be asked twice`;
+    found.push({ key: "image.stallSeconds", problem });
+  }
+  if (isUrl && watchdog.enabled && image.stallSeconds >= watchdog.stallSeconds) {
+    const problem = `image.stallSeconds (${image.stallSeconds}) must be less than watchdog.stallSeconds (${watchdog.stallSeconds}): the watchdog would reset the machine before the wait for a web server ends`;
     found.push({ key: "image.stallSeconds", problem });
   }
   return found;

@@ -60,7 +60,9 @@ export function createAttempts(
 
   function note(mirror: Mirror, thrown: unknown): Trouble {
     if (!(thrown instanceof Trouble)) throw thrown;
-    mirrors.turnFrom(mirror, thrown);
+    // The last wait is cut short by the end of patience: what was wrong before says more.
+    const isCutShort = thrown.kind === "passing" && leftMs() <= 0;
+    mirrors.turnFrom(mirror, isCutShort ? (mirror.trouble ?? thrown) : thrown);
     options.notify?.(`${mirror.address.name} ${thrown.message} (${where()})`);
     askedToPauseMs = Math.max(askedToPauseMs, thrown.pauseSeconds * 1000);
     return thrown;

@@ -127,6 +127,24 @@ describe("a break in the middle is resumed at the byte that was reached", () => 
   });
 });
 
+test("the time that the reader takes does not count as the server's", async () => {
+  await using fixture = await HttpFixture.create();
+  const server = await fixture.serve(({ index }) =>
+    index === 1 || index === 2 ? { onlyBytes: 400_000, ending: "stall" } : null,
+  );
+  await using source = await openHttpSource(
+    [urlOf(server)],
+    fixture.options({ timeoutSeconds: 0.1, stallSeconds: 0.3 }),
+  );
+  let size = 0;
+  for await (const piece of source.read(0, source.sizeBytes)) {
+    expect(fixture.content.subarray(size, size + piece.length).equals(piece)).toBe(true);
+    if (size === 0) await Bun.sleep(400); // what is measured, not waited for: longer than any server may take
+    size += piece.length;
+  }
+  expect([size, server.requests.length]).toEqual([fixture.content.length, 4]);
+});
+
 describe("an outage that lasts ends in an error", () => {
   test.each<[string, Fault, RegExp]>([
     ["silence", { silent: true }, /gave no byte for 0.5 s \(at byte 0 of 3000001\): .* was silent for 0/],

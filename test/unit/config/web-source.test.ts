@@ -45,8 +45,20 @@ describe("an image on a web server", () => {
       [`source: ${url}`, "timeoutSeconds: 60", "stallSeconds: 59"],
       "image.stallSeconds (59) is less than image.timeoutSeconds (60)",
     ],
+    [
+      [`source: ${url}`, "stallSeconds: 600"],
+      "image.stallSeconds (600) must be less than watchdog.stallSeconds (600): the watchdog would reset the machine",
+    ],
     [[`source: ${url}`, "mirror: []"], "unknown key image.mirror; did you mean image.mirrors?"],
   ])("%p is refused", (lines, message) => expect(() => resolve(...lines)).toThrow(message));
+
+  test("a long wait without a watchdog, and for an image on a disk", () => {
+    const text = (source: string, enabled: boolean) =>
+      `image: { source: "${source}", stallSeconds: 5000 }\nold: { root: LABEL=root }\nnew: { root: 2 }\nwatchdog: { enabled: ${enabled} }\n`;
+    for (const file of [text(url, false), text("LABEL=data:/os.img", true)]) {
+      expect(resolveConfig(file, "x", []).image.stallSeconds).toBe(5000);
+    }
+  });
 
   test("passwords are shown neither in the description nor in messages", () => {
     const secret = "https://kiosk:s3cret@images.example/os.img?token=s3cret";
