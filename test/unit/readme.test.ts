@@ -34,7 +34,7 @@ test("its configuration resolves", () => {
   const yaml = blocks.filter((block) => block.language === "yaml");
   expect(yaml.length).toBeGreaterThan(0);
   for (const { text } of yaml) {
-    expect(resolveConfig(dedent(text), "README.md", []).image.source).toBe("LABEL=data:/images/os.img.bz2");
+    expect(resolveConfig(dedent(text), "README.md", []).image.source).toBe("LABEL=data:/images/os.img.zst");
   }
 });
 
