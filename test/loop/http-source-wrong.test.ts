@@ -1,6 +1,6 @@
 /** Answers that are not the file that was opened: an error, at once, and never a wrong byte. */
 import { describe, expect, test } from "bun:test";
-import { utimesSync } from "node:fs";
+import { renameSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openHttpSource } from "../../src/http/source.ts";
 import { errorOf, HttpFixture, patternBytes } from "../support/http-fixture.ts";
@@ -68,17 +68,22 @@ describe("a changed file", () => {
     expect(await errorOf(fixture.readAll([server]))).toMatch(/changed .* had 3000001 bytes and now has 3000002/);
   });
 
+  /** As a file should be published: what is being sent stays what it was. */
+  const replace = (file: string, data: Uint8Array) => {
+    writeFileSync(`${file}.new`, data);
+    renameSync(`${file}.new`, file);
+  };
   const path = (fixture: HttpFixture) => join(fixture.directory, "os.img");
   test.each<[string, (fixture: HttpFixture) => unknown, RegExp]>([
     ["written again", (fixture) => utimesSync(path(fixture), 1, 1), /its ETag was/],
     [
       "longer",
-      (fixture) => Bun.write(path(fixture), patternBytes(3_100_000, 2)),
+      (fixture) => replace(path(fixture), patternBytes(3_100_000, 2)),
       /it had 3000001 bytes and now has 3100000/,
     ],
     [
       "shorter than what was read",
-      (fixture) => Bun.write(path(fixture), patternBytes(10, 2)),
+      (fixture) => replace(path(fixture), patternBytes(10, 2)),
       /it had 3000001 bytes and now has 10/,
     ],
   ])("a real one, %s", async (_, change, message) => {
@@ -144,6 +149,14 @@ describe("an answer that cannot be right is not tried again", () => {
     const script = ({ index }: SeenRequest): Fault =>
       index === 0 ? { ignoreRange: true } : { ignoreRange: true, chunked: true, extra: Buffer.alloc(1000) };
     expect(await errorOf(fixture.readAll([await fixture.serve(script)]))).toMatch(/sent more than the 3000001 bytes/);
+  });
+
+  test("fewer bytes than were asked for, in chunks that end as they should: as if the connection had broken", async () => {
+    await using fixture = await HttpFixture.create(content);
+    const body = content.subarray(0, 1_000_000);
+    const server = await fixture.serve(({ index }) => (index === 1 ? { chunked: true, body } : null));
+    expect((await fixture.readAll([server])).equals(content)).toBe(true);
+    expect(server.requests[2]?.range?.startBytes).toBe(1_000_000);
   });
 
   test("a body that is not as long as announced is a broken connection", async () => {
