@@ -59,7 +59,9 @@ export async function* readChunks(
   await using decoder = openDecoder(format, source.read(0, source.sizeBytes), path);
   const buffer = Buffer.alloc(chunkBytes);
   for (;;) {
-    const readBytes = await decoder.read(buffer);
+    const readBytes = await decoder.read(buffer).catch((cause) => {
+      throw new ReimageError("image", `image ${path} cannot be decoded`, { cause, hint: copyAgain });
+    });
     const chunk = buffer.subarray(0, readBytes);
     endCheck?.update(chunk);
     if (readBytes > 0) yield chunk;

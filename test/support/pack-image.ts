@@ -30,7 +30,7 @@ export async function makePackImage(path: string, table: "gpt" | "mbr", sectorSi
   const fd = openSync(path, "r+");
   try {
     const put = (data: Buffer, offsetBytes: number) => writeSync(fd, data, 0, data.length, offsetBytes);
-    put(noise("content", 19 * MIB), 27 * MIB + 4096 * 3);
+    put(noise("content", 22 * MIB), 27 * MIB + 4096 * 3);
     put(Buffer.alloc(3 * MIB), 50 * MIB); // zeros, but no hole
     for (const kib of [0, 63, 64, 128, 196, 260, 325]) put(Buffer.of(1), 56 * MIB + kib * 1024);
     put(noise("straddles a chunk", 64 << 10), 60 * MIB - (32 << 10));
