@@ -33,6 +33,9 @@ build/initramfs.img: $(if $(KERNEL)$(MODULES)$(RELEASE),FORCE) build/reimage $(w
 demo: packages initramfs ## a virtual kiosk is reimaged before your eyes; a few minutes
 	$(BUN) scripts/demo.ts
 
+bench: packages initramfs ## reimage side by side with what else writes images, into docs/benchmarks.md (needs root; idle machine)
+	$(BUN) scripts/bench/bench.ts
+
 test: packages initramfs ## everything: check, loop devices (needs root), virtual machines; at most 20 minutes on 2 cores
 	$(BUN) scripts/test.ts
 
@@ -47,4 +50,4 @@ clean: ## remove everything that was built
 
 FORCE:
 .PHONY: packages build initramfs
-.PHONY: help check demo test test-loop test-vm clean
+.PHONY: help check demo bench test test-loop test-vm clean
