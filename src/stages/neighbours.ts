@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { ReimageError } from "../errors.ts";
+import { besideEach } from "../http/address.ts";
 import { pathIn } from "./mount-point.ts";
 import type { WebSource } from "./web-source.ts";
 
@@ -13,7 +14,7 @@ export type Place =
 /** The place of the file whose name is this one's with `suffix` behind it. */
 export function withSuffix(place: Place, suffix: string): Place {
   if (place.kind === "path") return { ...place, path: `${place.path}${suffix}` };
-  return { ...place, urls: place.urls.map((url) => addToPath(url, suffix)) };
+  return { ...place, urls: besideEach(place.urls, suffix) };
 }
 
 /** What the place is called in messages. */
@@ -39,11 +40,4 @@ export async function readSmall(place: Place, limitBytes: number): Promise<Buffe
   throw new ReimageError("image", `${place.path} is larger than ${limitBytes} bytes: it is not what its name says`, {
     hint: "check image.manifest, and pack the image again with reimage pack",
   });
-}
-
-/** A query, such as the token of a storage service, belongs to the file and not to its name. */
-function addToPath(url: string, suffix: string): string {
-  const parsed = new URL(url);
-  parsed.pathname += suffix;
-  return parsed.href;
 }
