@@ -1,7 +1,7 @@
 /** Network cards of a virtual machine, as arguments of QEMU. */
 
 export interface NetworkCard {
-  readonly model: "virtio-net-pci" | "e1000" | "e1000e" | "usb-net";
+  readonly model: "virtio-net-pci" | "e1000" | "e1000e";
   readonly mac: string;
   /**
    * `user`: QEMU's own network, with a DHCP server; 10.0.2.2 is the machine that the test runs on. `silent`: a network in
@@ -22,6 +22,6 @@ export function networkArguments(cards: readonly NetworkCard[]): string[] {
     "-netdev",
     network === "user" ? `user,id=net${i}` : `hubport,id=net${i},hubid=${i}`,
     "-device",
-    `${model},netdev=net${i},id=${cardName(i)},mac=${mac}${model === "usb-net" ? "" : ",romfile="}`,
+    `${model},netdev=net${i},id=${cardName(i)},mac=${mac},romfile=`,
   ]);
 }

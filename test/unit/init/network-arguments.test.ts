@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { ReimageError } from "../../../src/errors.ts";
 import { type LinkRequest, parseNetworkArguments } from "../../../src/init/network-arguments.ts";
 
@@ -150,4 +152,11 @@ describe("refused, with the argument and the reason", () => {
       'the kernel command line: ip=dchp: "dchp" is no way to get an address: expected dhcp, or none with an address; nameserver=dns: the name server, "dns", is not an IPv4 address; vlan=x: is not supported yet',
     );
   });
+});
+
+test("the examples of docs/configuration.md are understood", () => {
+  const text = readFileSync(join(import.meta.dir, "../../../docs/configuration.md"), "utf8");
+  const examples = [...text.matchAll(/^ {4}((?:ip|nameserver|ifname|BOOTIF)=[^\s<…]+)(?: {2,}| as |$)/gm)];
+  expect(examples.length).toBeGreaterThan(6);
+  for (const [, example = ""] of examples) expect(() => parseNetworkArguments(example)).not.toThrow();
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeLink, networkNeed } from "../../../src/init/network.ts";
+import { describeLink, type NetworkNeed, networkNeed, startNetwork } from "../../../src/init/network.ts";
 import { areInSameNetwork, isIpv4, parseMac, parsePrefixLength } from "../../../src/init/network-address.ts";
 import { parseNetworkArguments } from "../../../src/init/network-arguments.ts";
 import { parseLease } from "../../../src/init/network-dhcp.ts";
@@ -55,6 +55,28 @@ describe("whether a run needs the network", () => {
 
   test("otherwise no card is touched", () => {
     expect(need("LABEL=data:/os.img", {}, "quiet zip=dhcp")).toBe("none");
+  });
+});
+
+describe("an ip= that cannot be understood", () => {
+  const start = (need: NetworkNeed) => {
+    const told: string[] = [];
+    const note = (message: string) => void told.push(message);
+    return { told, network: startNetwork(need, "ip=dchp", 60, { onStep: note, onWarning: note, onDetail: note }) };
+  };
+
+  test("is refused where the network is needed", async () => {
+    await using network = start("required").network;
+    const error = await network.ready().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "config", message: expect.stringContaining("ip=dchp") });
+  });
+
+  test("is told where it is not, and the run goes on", async () => {
+    const { network, told } = start("wanted");
+    await network.ready();
+    for (let turns = 0; told.length === 0 && turns < 1000; turns++) await Promise.resolve();
+    await network[Symbol.asyncDispose]();
+    expect(told).toEqual([expect.stringMatching(/^the run goes on without the network: .*ip=dchp/)]);
   });
 });
 
