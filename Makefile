@@ -39,6 +39,10 @@ bench: packages initramfs ## reimage side by side with what else writes images, 
 test: packages initramfs ## everything: check, loop devices (needs root), virtual machines; at most 20 minutes on 2 cores
 	$(BUN) scripts/test.ts
 
+test-long: node_modules ## the seeded sweeps of the tests, at length: fuzzed parsers, random web servers; about ten minutes
+	FUZZ_CASES=200000 $(BUN) test --timeout 3600000 test/unit/fuzz
+	RANDOM_SERVERS=20000 RANDOM_SEED=1000 $(BUN) test --timeout 3600000 test/loop/http-source-random.test.ts
+
 test-loop: node_modules ## the tests on loop devices (needs root)
 	$(BUN) scripts/test.ts loop
 
