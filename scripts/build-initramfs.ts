@@ -136,6 +136,8 @@ function packFiles(): void {
   chmodSync(join(tree, "init"), 0o755);
   copyFileSync("initramfs/dhcp-event", join(tree, "usr/bin/dhcp-event"));
   chmodSync(join(tree, "usr/bin/dhcp-event"), 0o755);
+  mkdirSync(join(tree, "etc/udhcpc")); // what udhcpc runs when a technician starts it by hand
+  symlinkSync("/usr/bin/dhcp-event", join(tree, "etc/udhcpc/default.script"));
   const files = {
     "zz-complete": "", // sorts last; initramfs/init looks for it
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",

@@ -72,10 +72,16 @@ machineTest("an address that ip= gives is set on the card with that MAC address,
       { model: "e1000", mac: secondMac, network: "user" },
     ]),
   });
-  await machine.waitForSerial(/network: eth\d \(52:54:00:00:00:02, e1000\) has 10\.0\.2\.77\/24 by ip=/, runTimeoutMs);
+  const [, name] = await machine.waitForSerial(
+    /network: (eth\d) \(52:54:00:00:00:02, e1000\) has 10\.0\.2\.77\/24 by ip=/,
+    runTimeoutMs,
+  );
   const shell = await openRescueShell(machine, runTimeoutMs);
   expect(await shell.must(`wget -q -O - ${source}`)).toBe("from the server\n");
   expect(await shell.must("cat /etc/resolv.conf; pidof udhcpc || echo none")).toBe("nameserver 10.0.2.3\nnone\n");
+  // A technician has changed his mind.
+  await shell.must(`udhcpc -f -q -n -i ${name}`);
+  expect(await shell.must(`ip addr show ${name}`)).toMatch(/inet 10\.0\.2\.15\/24/);
 });
 
 machineTest("no carrier and no DHCP server: refused after waitSeconds, with what each card lacks", async () => {
