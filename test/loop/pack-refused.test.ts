@@ -28,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => stack.disposeAsync());
 
 async function expectRefused(image: string, says: RegExp, options: readonly string[] = [], exitCode = 3) {
-  const output = options.includes("keep") ? [] : ["--output", at("out/os.zst")];
+  const output = options.includes("keep") ? [] : ["--output", at("out/os.zst"), "--level", "1"];
   const result = await runCli(["pack", image, ...output, ...options]);
   expect(result.stderr).toMatch(says);
   expect(result.stderr).toMatch(/^reimage: what to do: \S/m);
@@ -51,8 +51,16 @@ describe("an image is refused that", () => {
     ["is cut off", "head -c 70M gpt.img > bad", /is cut off: its partitions reach/],
     ["was cut off before it was packed", "head -c 70M gpt.img | zstd -q -1 > bad", /is cut off: its partitions reach/],
     ...["gz", "xz", "zst"].flatMap((format) => [
-      [`lacks the last 10 bytes of its ${format}`, `head -c -10 gpt.img.${format} > bad`, /bad/] as const,
-      [`has zeros behind its ${format}`, `(cat gpt.img.${format}; head -c 512 /dev/zero) > bad`, /bad/] as const,
+      [
+        `lacks the last 10 bytes of its ${format}`,
+        `head -c -10 gpt.img.${format} > bad`,
+        /bad (is cut off|cannot be decoded)/,
+      ] as const,
+      [
+        `has zeros behind its ${format}`,
+        `(cat gpt.img.${format}; head -c 512 /dev/zero) > bad`,
+        /bad has something behind its end/,
+      ] as const,
     ]),
   ];
   test.each(bad)("%s", async (_what, command, says) => {
@@ -63,17 +71,18 @@ describe("an image is refused that", () => {
   });
 
   test("is a damaged bz2, in every way that it can be", async () => {
-    for (const name of readdirSync(at("damaged"))) await expectRefused(at(`damaged/${name}`), /damaged\//);
+    for (const name of readdirSync(at("damaged")))
+      await expectRefused(at(`damaged/${name}`), /image \S*damaged\/\S+ (is|has|cannot)/);
   });
 
   test("was made for other sectors than --sector-size says", async () => {
     for (const image of ["gpt.img", "gpt.img.zst", "mbr.img"]) {
-      await expectRefused(at(image), /not made for sectors of 4096 bytes/, ["--sector-size", "4096", "--level", "1"]);
+      await expectRefused(at(image), /not made for sectors of 4096 bytes/, ["--sector-size", "4096"]);
     }
   });
 
   test("does not fit on --least-disk", async () => {
-    await expectRefused(at("gpt.img"), /--least-disk 80000000 is less than/, ["--least-disk", "80MB", "--level", "1"]);
+    await expectRefused(at("gpt.img"), /--least-disk 80000000 is less than/, ["--least-disk", "80MB"]);
   });
 
   test("changes while it is packed", async () => {
