@@ -5,7 +5,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BareMachine, makeBareImage, openBareMachine } from "../support/bare-machine.ts";
 import { readReport } from "../support/cli.ts";
-import { faultsOf, formats, type Outcome, type PackedFormat } from "../support/image-faults.ts";
+import { faultsOf, formats, type Outcome, type PackedFormat, putManifest } from "../support/image-faults.ts";
 import { temporaryDirectory } from "../support/loop-device.ts";
 import { expectRefused, type Refusal, runAfresh } from "../support/refusals.ts";
 
@@ -25,7 +25,6 @@ afterAll(() => stack.disposeAsync());
 
 const sha256 = (data: Buffer) => createHash("sha256").update(data).digest("hex");
 const imagePath = () => join(folder, "image");
-const manifestPath = () => `${imagePath()}.manifest.json`;
 
 /** Runs with the file as the image. */
 async function expectOutcome({ without = [] }: PackedFormat, file: Buffer, outcome: Outcome): Promise<void> {
@@ -58,22 +57,13 @@ async function expectRefusedUntouched(
   expect(String(readReport(machine.workDir).reason)).toContain(imagePath());
 }
 
-/** Puts a manifest of the whole image beside the file. */
-function putManifest(packed: Buffer, rawImage: Buffer): void {
-  const digestOf = (data: Buffer) => ({ sizeBytes: data.length, sha256: sha256(data) });
-  const [compressed, raw] = [digestOf(packed), digestOf(rawImage)];
-  writeFileSync(
-    manifestPath(),
-    JSON.stringify({ schemaVersion: 1, imageId: "bare 1", version: 1, raw, compressed, sectorSizeBytes: 512 }),
-  );
-}
-
+/** Checks with a manifest of the whole image beside the file. */
 async function withManifest(packed: Buffer, rawImage: Buffer, check: () => Promise<void>): Promise<void> {
-  putManifest(packed, rawImage);
+  const manifest = putManifest(imagePath(), rawImage, packed);
   try {
     await check();
   } finally {
-    rmSync(manifestPath());
+    rmSync(manifest);
   }
 }
 

@@ -23,25 +23,33 @@ export interface CliProcess {
 export interface CliOptions {
   /** Commands that the program shall not find, as if they were not installed. */
   readonly without?: readonly string[];
+  /** Executables that the program shall find in the place of these commands. */
+  readonly instead?: Readonly<Record<string, string>>;
 }
 
 /**
- * Hides commands from one process and its children: in a mount namespace of their own, something that cannot be
- * executed lies over each. exec keeps the process id, so a kill reaches the program itself.
+ * Hides or replaces commands for one process and its children: in a mount namespace of their own, something else lies over
+ * each; what cannot be executed is as good as nothing. exec keeps the process id, so a kill reaches the program itself.
  */
-const hideCommands = `while [ "$1" != -- ]; do mount --bind /dev/null "$1"; shift; done; shift; exec "$@"`;
+const coverCommands = `while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"`;
 
-function hiding(commands: readonly string[]): string[] {
-  if (commands.length === 0) return [];
+function covering({ without = [], instead = {} }: CliOptions): string[] {
+  const covers = [...without.map((name) => [name, "/dev/null"] as const), ...Object.entries(instead)];
+  if (covers.length === 0) return [];
   const directories = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-  const paths = commands.flatMap((name) => directories.map((directory) => join(directory, name)));
-  return ["unshare", "--mount", "sh", "-ec", hideCommands, "sh", ...paths.filter((path) => existsSync(path)), "--"];
+  const pairs = covers.flatMap(([name, cover]) =>
+    directories
+      .map((directory) => join(directory, name))
+      .filter((path) => existsSync(path))
+      .flatMap((path) => [cover, path]),
+  );
+  return ["unshare", "--mount", "sh", "-ec", coverCommands, "sh", ...pairs, "--"];
 }
 
 /** Starts `reimage <args>` from its source. */
 export function startCli(args: readonly string[], options: CliOptions = {}): CliProcess {
   const program = [process.execPath, join(projectDir, "src", "main.ts"), ...args];
-  const subprocess = Bun.spawn([...hiding(options.without ?? []), ...program], {
+  const subprocess = Bun.spawn([...covering(options), ...program], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

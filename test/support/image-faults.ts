@@ -1,5 +1,7 @@
 /** What can go wrong with an image file, for every format, and what must come of it. */
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { ErrorCode } from "../../src/errors.ts";
 import type { ImageFormat } from "../../src/image/formats.ts";
 import { noise } from "./make-disk.ts";
@@ -203,3 +205,19 @@ const faults: readonly Fault[] = [
   ofSize("a size that is no multiple of 4096", 512),
   ofSize("a size that is no multiple of 1 MiB", 4096),
 ];
+
+/**
+ * Puts a manifest of the raw image beside the file at `path`.
+ * @param compressed what it says that the file is; absent: what it is.
+ * @returns the path of the manifest.
+ */
+export function putManifest(path: string, rawImage: Buffer, compressed: Buffer = readFileSync(path)): string {
+  const digestOf = (data: Buffer) => ({
+    sizeBytes: data.length,
+    sha256: createHash("sha256").update(data).digest("hex"),
+  });
+  const contents = { raw: digestOf(rawImage), compressed: digestOf(compressed), sectorSizeBytes: 512 };
+  const manifest = `${path}.manifest.json`;
+  writeFileSync(manifest, JSON.stringify({ schemaVersion: 1, imageId: "bare 1", version: 1, ...contents }));
+  return manifest;
+}
