@@ -6,7 +6,7 @@ import type { ByteSource } from "./byte-source.ts";
 import { openDecoder } from "./decode.ts";
 import type { ImageFormat } from "./formats.ts";
 import { createOutlineCollector, type ImageOutline } from "./outline.ts";
-import { digestOf, largestPieceBytes, mappedPieces, type Piece } from "./pieces.ts";
+import { type DigestAlgorithm, digestOf, largestPieceBytes, mappedPieces, type Piece } from "./pieces.ts";
 import type { StartProgress } from "./progress.ts";
 import type { Region } from "./regions.ts";
 import type { DecodedEndCheck } from "./stream-end.ts";
@@ -24,6 +24,8 @@ export interface DecodeOnceOptions {
   readonly map: BlockMap | null;
   /** Whether what the map leaves out must be zero. */
   readonly isZeroElsewhere: boolean;
+  /** Which digest the pieces get: `xxh64` finds mistakes, not malice. */
+  readonly digest: DigestAlgorithm;
   /** What the decoded bytes have to be asked, so that nothing may follow the last stream. */
   readonly endCheck: DecodedEndCheck | null;
   readonly target: { readonly sizeBytes: number; readonly sectorSizeBytes: number };
@@ -37,7 +39,7 @@ export interface DecodeOnceOptions {
 export async function decodeOnce(
   source: ByteSource,
   format: ImageFormat,
-  { map, isZeroElsewhere, endCheck, target, startProgress }: DecodeOnceOptions,
+  { map, isZeroElsewhere, digest, endCheck, target, startProgress }: DecodeOnceOptions,
 ): Promise<DecodedImage> {
   const collector = createOutlineCollector(target.sectorSizeBytes);
   const hash = createHash("sha256");
@@ -67,7 +69,7 @@ export async function decodeOnce(
     else if (isZeroElsewhere && !data.equals(noData.subarray(0, readBytes)))
       throw notMapped(source, sizeBytes, readBytes);
     if (isPiece && readBytes > 0) {
-      pieces.push({ offsetBytes: sizeBytes, sizeBytes: readBytes, digest: await digestOf("xxh64", data) });
+      pieces.push({ offsetBytes: sizeBytes, sizeBytes: readBytes, digest: await digestOf(digest, data) });
     }
     sizeBytes += readBytes;
     progress.advance(readBytes);

@@ -65,6 +65,9 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
     throw tooLarge(source.name, manifest.raw.sizeBytes, target.sizeBytes);
   }
   if (map !== null) requireSameSize(source.name, map, manifest);
+  if (map !== null && map.imageSizeBytes > target.sizeBytes) {
+    throw tooLarge(source.name, map.imageSizeBytes, target.sizeBytes);
+  }
   await using copy = copyTo === null || read === null ? null : await openFileSource(copyTo, source.name);
   const decoded = copy ?? source;
   const isZeroElsewhere = manifest?.blockMap?.unmapped !== "any";
@@ -88,7 +91,9 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
     );
   }
   const endCheck = read?.endCheck ?? null;
-  const once = await decodeOnce(decoded, format, { map, isZeroElsewhere, endCheck, target, startProgress });
+  // The image is read again when it is written, from where somebody may have changed it by then.
+  const digest = isSigned ? "sha256" : "xxh64";
+  const once = await decodeOnce(decoded, format, { map, isZeroElsewhere, digest, endCheck, target, startProgress });
   if (manifest !== null) requireRaw(source.name, once, manifest);
   return describe(source, manifest, once, once.pieces, once.outline);
 
@@ -111,9 +116,18 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
       outline,
       segments: (isSigned ? vouching?.segments : undefined) ?? null,
       pieces,
-      zeros: isZeroElsewhere ? subtractRegions([{ offsetBytes: 0, sizeBytes }], pieces) : [],
+      zeros: isZeroElsewhere ? zerosBeside(pieces, sizeBytes, target.sectorSizeBytes) : [],
     };
   }
+}
+
+/** What the pieces leave out, in whole sectors: the image may end within one, and so may its last piece. */
+function zerosBeside(pieces: readonly Piece[], imageSizeBytes: number, sectorSizeBytes: number): Region[] {
+  const wholeSectors = ({ offsetBytes, sizeBytes }: Region) => ({
+    offsetBytes,
+    sizeBytes: Math.ceil(sizeBytes / sectorSizeBytes) * sectorSizeBytes,
+  });
+  return subtractRegions([wholeSectors({ offsetBytes: 0, sizeBytes: imageSizeBytes })], pieces.map(wholeSectors));
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Region } from "./regions.ts";
 /** The largest piece: it is held in memory and checked before it is written. */
 export const largestPieceBytes = 4 << 20;
 
-/** Digests of pieces: `sha256` where somebody vouches for it, `xxh64` where this program took it itself. */
+/** Digests of pieces: `sha256` where somebody vouches for the image, `xxh64` where nobody does: it finds mistakes, not malice. */
 export type DigestAlgorithm = "sha256" | "xxh64";
 
 /** `<algorithm>:<hex>` */
