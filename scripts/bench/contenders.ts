@@ -11,6 +11,8 @@ export interface BenchFiles {
   /** The image as `reimage pack` makes bz2, and zst. */
   readonly PACKED_BZ2: string;
   readonly ZST: string;
+  /** The same, with a manifest that says that what is not mapped may hold anything. */
+  readonly ZST_ANY: string;
   /** The mapped bytes of the image, one after the other. */
   readonly MAPPED: string;
 }
@@ -29,9 +31,13 @@ export interface Contender {
 const writeImage = (file: keyof BenchFiles, options = ""): string =>
   `UV_THREADPOOL_SIZE=8 "$BUN" scripts/bench/write-image.ts "$${file}" "$DEV"${options}`;
 
-const reimage = (name: string, reads: keyof BenchFiles): readonly Contender[] => [
-  { name: `reimage-${name}`, command: writeImage(reads), reads, leaves: "image" },
-  { name: `reimage-${name}-readback`, command: writeImage(reads, " --readback"), reads, leaves: "image" },
+const reimage = (
+  name: string,
+  reads: keyof BenchFiles,
+  leaves: Contender["leaves"] = "image",
+): readonly Contender[] => [
+  { name: `reimage-${name}`, command: writeImage(reads), reads, leaves },
+  { name: `reimage-${name}-readback`, command: writeImage(reads, " --readback"), reads, leaves },
 ];
 
 const bmaptool = (name: string, reads: keyof BenchFiles): Contender => ({
@@ -68,6 +74,7 @@ export const contenders: readonly Contender[] = [
   ...reimage("bz2", "BZ2"),
   ...reimage("packed-bz2", "PACKED_BZ2"),
   ...reimage("zst", "ZST"),
+  ...reimage("zst-any", "ZST_ANY", "mapped ranges"),
 ];
 
 /** The ones that are run on a device of limited speed too. */

@@ -1,5 +1,5 @@
 /** The files that the contenders read, made from a raw image and kept in build/cache. */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type BlockMap, parseBlockMap } from "../../src/image/block-map.ts";
@@ -14,7 +14,7 @@ export interface ImageFiles {
 }
 
 /** Changed when this file makes something else of the same image. */
-const recipe = "pack 1";
+const recipe = "pack 2";
 
 /** Makes what is not in the cache yet under `name`; says so where it takes long. */
 export async function makeImageFiles(image: string, name: string): Promise<ImageFiles> {
@@ -26,6 +26,7 @@ export async function makeImageFiles(image: string, name: string): Promise<Image
     await pack([inPartial("image.bz2"), "--compress", "keep"]);
     await pack([image, "--compress", "bz2", "--output", inPartial("packed.bz2")]);
     await pack([image, "--compress", "zst", "--output", inPartial("packed.zst")]);
+    await leaveUnmapped(inPartial("packed.zst"), inPartial("any.zst"));
     await copyMapped(image, readMap(inPartial("packed.zst.bmap")), inPartial("mapped.bin"));
   });
   const inFolder = (file: string) => join(folder, file);
@@ -37,6 +38,7 @@ export async function makeImageFiles(image: string, name: string): Promise<Image
       BZ2: inFolder("image.bz2"),
       PACKED_BZ2: inFolder("packed.bz2"),
       ZST: inFolder("packed.zst"),
+      ZST_ANY: inFolder("any.zst"),
       MAPPED: inFolder("mapped.bin"),
     },
     map,
@@ -51,6 +53,13 @@ function readMap(path: string): BlockMap {
 /** `reimage pack`, as an operator would run it: beside each packed file lie its manifest and its block map. */
 export async function pack(parameters: readonly string[]): Promise<void> {
   await shell`${process.execPath} src/main.ts pack ${parameters}`;
+}
+
+/** The same file under another name, as `pack --unmapped any` makes it: compressing it once more would give the same. */
+async function leaveUnmapped(packed: string, other: string): Promise<void> {
+  for (const suffix of ["", ".bmap"]) await shell`ln ${packed}${suffix} ${other}${suffix}`;
+  const manifest = readFileSync(`${packed}.manifest.json`, "utf8");
+  writeFileSync(`${other}.manifest.json`, manifest.replace('"unmapped": "zero"', '"unmapped": "any"'));
 }
 
 /** The mapped ranges, one after the other: what a device that is written at its limit is given. */

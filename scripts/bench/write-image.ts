@@ -28,7 +28,7 @@ const image: JudgedImage = {
   sha256: manifest.raw.sha256,
   segments: manifest.segments ?? null,
   pieces: piecesWithDigests(map),
-  zeros: unmappedRegions(map),
+  zeros: manifest.blockMap?.unmapped === "any" ? [] : unmappedRegions(map),
 };
 const ignore = () => {};
 
