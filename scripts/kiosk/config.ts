@@ -27,9 +27,9 @@ const retentionLists: Readonly<Record<Size, string>> = {
 
 const images: Readonly<Record<`${Size}-${Table}`, string>> = {
   "debian-mbr": "LABEL=data:/images/os.img.bz2",
-  "debian-gpt": "LABEL=root:/images/os.img.bz2",
+  "debian-gpt": "LABEL=root:/images/os.img.zst",
   "tiny-mbr": "LABEL=data:/images/os.img.bz2",
-  "tiny-gpt": "LABEL=root:/images/os.img.bz2",
+  "tiny-gpt": "LABEL=root:/images/os.img.zst",
 };
 
 /** Old and new roots and mounts, named in the different ways that there are. */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Makes the file systems of one kiosk system, all in one fakeroot session so that owners hold. Everything comes by
 # environment: SYSTEM (old, new, tiny-old, tiny-new), TABLE (mbr, gpt), WORK, BASE (tar), KERNEL_MODULES, VMLINUZ,
-# INITRD, BUSYBOX, IMAGE (the compressed image that the old system keeps, or nothing), and the sizes in MiB.
+# INITRD, BUSYBOX, IMAGE (the image that the old system keeps, in every packed form that lies beside it, or nothing), and the sizes in MiB.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$WORK/root
@@ -61,8 +61,9 @@ if [ "${IMAGE:-}" ]; then
     # In the GPT layout the image lies in the old root itself.
     images=$data/images
     if [ "$TABLE" = gpt ]; then images=$root/images && mkdir -p "$images"; fi
-    cp "$IMAGE" "$images/os.img.bz2"
-    if [ -e "$IMAGE.manifest.json" ]; then cp "$IMAGE.manifest.json" "$images/os.img.bz2.manifest.json"; fi
+    for suffix in bz2 zst zst.bmap zst.manifest.json zst.manifest.json.minisig; do
+        if [ -e "$IMAGE.$suffix" ]; then cp "$IMAGE.$suffix" "$images/os.img.$suffix"; fi
+    done
 fi
 if [ "$SYSTEM" = old ] || [ "$SYSTEM" = new ]; then
     mkdir -p "$root/kiosk" "$root/boot"

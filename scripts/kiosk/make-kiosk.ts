@@ -1,5 +1,5 @@
 /** Makes the virtual kiosks that the demo and the VM tests reimage: the old disk and the new image, from real systems. */
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { baseSystem } from "./base-system.ts";
 import { cached, recipeHash, scriptsDirectory, shell } from "./cache.ts";
@@ -15,7 +15,8 @@ export interface Kiosk {
   readonly oldDisk: string;
   /** The image as it must be on the new disk, raw. */
   readonly newImage: string;
-  readonly compressedImage: string;
+  /** Of who signed the image; null: nobody has. */
+  readonly publicKey: string | null;
   readonly layout: { readonly old: DiskLayout; readonly new: DiskLayout };
 }
 
@@ -84,21 +85,14 @@ async function makeDisk(
   return disk;
 }
 
-/** Writes what vouches for an image, beside its compressed form; see src/image/manifest.ts. */
-function writeManifest(image: string): void {
-  const describe = (file: string) => ({
-    sizeBytes: statSync(file).size,
-    sha256: new Bun.CryptoHasher("sha256").update(readFileSync(file)).digest("hex"),
-  });
-  const manifest = {
-    schemaVersion: 1,
-    imageId: "kiosk-2026.11",
-    version: 11,
-    raw: describe(image),
-    compressed: describe(`${image}.bz2`),
-    sectorSizeBytes: 512,
-  };
-  writeFileSync(`${image}.bz2.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`);
+const reimage = [process.execPath, join(scriptsDirectory, "../../src/main.ts")];
+
+/** Packs an image and signs for it, as an operator would; see docs/signing.md. Quickly rather than well. */
+async function packSigned(image: string, folder: string): Promise<void> {
+  const keys = ["--secret-key", join(folder, "image.key"), "--public-key", join(folder, "image.pub")];
+  await shell`${reimage} pack --keygen ${keys}`;
+  const options = ["--level", "6", "--image-id", "kiosk-2026.11", "--image-version", "11", ...keys.slice(0, 2)];
+  await shell`${reimage} pack ${image} ${options}`;
 }
 
 /** Makes a kiosk, or finds it in build/cache. */
@@ -114,12 +108,13 @@ export async function makeKiosk(size: Size, table: Table): Promise<Kiosk> {
     console.log(`making the ${size} kiosk with ${table === "mbr" ? "MBR and BIOS" : "GPT and UEFI"}`);
     const newImage = await makeDisk(partial, "new", size, table, null);
     await shell`lbzip2 -k ${newImage}`;
-    // Half of the kiosks have one: without it, reimage decodes the image once more to judge it.
-    if (table === "gpt") writeManifest(newImage);
-    await makeDisk(partial, "old", size, table, `${newImage}.bz2`);
+    // Half of the kiosks have a signed one; the others have what people had before: a bz2 and nothing else.
+    if (table === "gpt") await packSigned(newImage, partial);
+    await makeDisk(partial, "old", size, table, newImage);
   });
   const newImage = join(folder, "new.img");
-  return { size, table, layout, oldDisk: join(folder, "old.img"), newImage, compressedImage: `${newImage}.bz2` };
+  const publicKey = table === "gpt" ? join(folder, "image.pub") : null;
+  return { size, table, layout, oldDisk: join(folder, "old.img"), newImage, publicKey };
 }
 
 if (import.meta.main) {

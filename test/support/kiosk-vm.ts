@@ -1,6 +1,6 @@
 /** A virtual kiosk for one test: a disk of its own on top of the cached one, and machines that boot it. */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, rmSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type AppendedFile, appendConfig } from "../../scripts/kiosk/append-config.ts";
 import { kioskConfig } from "../../scripts/kiosk/config.ts";
@@ -67,7 +67,8 @@ export async function openKioskVm(size: Size, table: Table, bus: DiskBus, base?:
               "test-init": { executable: hookScript(before) },
               "test-beside": { executable: `#!/bin/sh\n${beside ?? ""}\n` },
             };
-      const files = { ...config, "retentionlist.txt": list };
+      const key = kiosk.publicKey === null ? {} : { "image.pub": readFileSync(kiosk.publicKey, "utf8") };
+      const files = { ...config, ...key, "retentionlist.txt": list };
       const initrd = await appendConfig("build/initramfs.img", files, join(folder, "initrd.img"), hook);
       const start = "test-init" in hook ? "rdinit=/test-init" : "";
       return await startVm({
