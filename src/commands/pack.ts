@@ -53,12 +53,22 @@ Exit status: 0 done, 2 wrong usage, 3 refused, and nothing is written.
     const start = performance.now();
     const key = signing === null ? null : await readSecretKey(signing.secretKeyPath, signing.passwordPath);
     const reporter = createReporter([createConsoleSink([progressConsole(json)])], 0);
+    let hasProgress = false;
     const result = await packImage({
       ...request,
       signing: key === null ? null : { key, trustedComment: signing?.trustedComment ?? null },
-      startProgress: (what, totalBytes) => createProgress(reporter, "pack", what, totalBytes),
+      startProgress: (what, totalBytes) => {
+        hasProgress = true;
+        return createProgress(reporter, "pack", what, totalBytes);
+      },
+    }).catch((error: unknown) => {
+      // A line of its own ends the bar, which the reason of the failure would be appended to.
+      if (hasProgress) reporter.emit({ type: "step", stage: "pack", message: "stopped" });
+      throw error;
     });
-    const summary = { ...describeResult(result), seconds: Math.round(performance.now() - start) / 1000 };
+    const seconds = Math.round(performance.now() - start) / 1000;
+    reporter.emit({ type: "stage-finished", stage: "pack", seconds });
+    const summary = { ...describeResult(result), seconds };
     process.stdout.write(json ? `${JSON.stringify(summary, null, 2)}\n` : formatSummary(summary));
     return exitStatus.done;
   },

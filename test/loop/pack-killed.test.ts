@@ -44,27 +44,25 @@ test("killed while it packs", async () => {
     expect(await sha256Of(at(`killed/${name}`))).toBe(await sha256Of(at(`undisturbed/${name}`)));
 });
 
-test("killed at any of its renames, with an older image there: no manifest beside an image that is not its own", async () => {
+test("killed before any of its renames, with an older image there: no manifest stands beside what is not its own", async () => {
   const main = join(import.meta.dir, "..", "..", "src", "main.ts");
   const older = ["os.zst", "os.zst.bmap", "os.zst.manifest.json", "os.zst.manifest.json.minisig"];
-  for (let count = 1; count <= 5; count += 1) {
-    const folder = `rename${count}`;
+  for (const killedAt of older) {
+    const folder = `rename-${killedAt}`;
     mkdirSync(at(folder));
     for (const name of older) writeFileSync(at(`${folder}/${name}`), "older");
-    const inject = ["-e", "trace=rename,renameat,renameat2", "-e", `inject=all:signal=KILL:when=${count}`];
-    const command = ["strace", "-f", "-qq", "-o", at(`${folder}.trace`), ...inject];
+    const renames = ["-P", at(`${folder}/${killedAt}.part`), "-e", "trace=rename,renameat,renameat2"];
+    const command = ["strace", "-f", "-qq", "-o", at(`${folder}.trace`), ...renames, "-e", "inject=all:signal=KILL"];
     const pack = Bun.spawn([...command, process.execPath, main, ...packArgs(folder), "--force"], {
       stdin: "ignore",
       stdout: "ignore",
       stderr: "ignore",
     });
     await pack.exited;
-    const isWhole = existsSync(at(`${folder}/os.zst.manifest.json`));
-    expect({ count, isWhole }).toEqual({ count, isWhole: count === 4 || count === 5 });
-    if (isWhole) {
-      await runTestCommand(["minisign", "-V", "-p", at("own.pub"), "-m", at(`${folder}/os.zst.manifest.json`)]);
-      const { compressed } = JSON.parse(readFileSync(at(`${folder}/os.zst.manifest.json`), "utf8"));
-      expect(await sha256Of(at(`${folder}/os.zst`))).toBe(compressed.sha256);
-    }
+    expect(readFileSync(at(`${folder}.trace`), "utf8")).toMatch(/^\d+ +rename/m);
+    expect({ killedAt, hasManifest: existsSync(at(`${folder}/os.zst.manifest.json`)) }).toEqual({
+      killedAt,
+      hasManifest: false,
+    });
   }
 });
