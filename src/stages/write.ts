@@ -9,6 +9,7 @@ import { decoderName } from "../image/decode.ts";
 import { readBack, readbackError } from "../image/readback.ts";
 import type { Region } from "../image/regions.ts";
 import { type JudgedImage, type WrittenBody, writePieces } from "../image/write.ts";
+import { requireJudgedTable } from "../image/written-table.ts";
 import { readAsZero, writeZeros, zeroRegions } from "../image/zeros.ts";
 import type { TargetState } from "../report/events.ts";
 import { createProgress } from "../report/progress.ts";
@@ -47,6 +48,7 @@ export async function write(config: Config, saved: Saved, context: StageContext,
   const headPath = join(context.workDir, "first-mib");
   keepFile(headPath, body.head);
   const readbackSha256 = await prove(image, body, device, context);
+  await requireJudgedTable(saved.table, body.head, device, image.source.name);
   step(context, "write", `the disk holds the image: sha256 ${readbackSha256}`);
   return { headPath, headSha256: createHash("sha256").update(body.head).digest("hex"), readbackSha256 };
 }

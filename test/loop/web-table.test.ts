@@ -1,0 +1,78 @@
+/** A web server that shows another partition table while the image is judged than when it is written. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Manifest, Segment } from "../../src/image/manifest.ts";
+import { readReport, runCli } from "../support/cli.ts";
+import { HttpServer } from "../support/http-server.ts";
+import { type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
+import { openKiosk } from "../support/open-kiosk.ts";
+import { eventsOf, runAfresh } from "../support/refusals.ts";
+import { makeNewImage, makeOldDisk, retentionList, tinyDiskSizes, tinyImageSizes } from "../support/small-kiosk.ts";
+
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
+
+const MIB = 1 << 20;
+const labels = `t${process.pid}`;
+const stack = new AsyncDisposableStack();
+let base: TemporaryDirectory;
+let server: HttpServer;
+const at = (name: string) => join(base.dir, name);
+
+beforeAll(async () => {
+  base = stack.use(await temporaryDirectory());
+  writeFileSync(at("list"), retentionList);
+  await makeNewImage(at("new.img"), "gpt", { sizes: tinyImageSizes, programMiB: 2 });
+  await makeOldDisk(at("old.img"), "gpt", {}, { labels, sizes: tinyDiskSizes });
+  execFileSync("minisign", ["-G", "-W", "-p", at("own.pub"), "-s", at("own.key")], { stdio: "ignore" });
+  const options = ["--level", "1", "--secret-key", at("own.key"), "--image-version", "1"];
+  expect(await runCli(["pack", at("new.img"), "--output", at("os.zst"), ...options])).toMatchObject({ exitCode: 0 });
+  server = stack.use(await HttpServer.start(base.dir));
+});
+afterAll(() => stack.disposeAsync());
+
+/** The packed image with partitions 3 and 4 exchanged in its table: as large as the real one, segment by segment. */
+function forge(): Buffer {
+  const dump = execFileSync("sfdisk", ["--dump", at("new.img")], { encoding: "utf8" });
+  const line = (number: number) => new RegExp(`^(\\S*${number} : )(start=.*)$`, "m");
+  const place = (number: number) => line(number).exec(dump)?.[2] ?? "";
+  const exchanged = dump.replace(line(3), `$1${place(4)}`).replace(line(4), `$1${place(3)}`);
+  execFileSync("cp", [at("new.img"), at("forged.img")]);
+  execFileSync("sfdisk", ["--quiet", "--no-reread", "--no-tell-kernel", at("forged.img")], { input: exchanged });
+  const manifest = JSON.parse(readFileSync(at("os.zst.manifest.json"), "utf8")) as Manifest;
+  const [first] = manifest.segments as [Segment];
+  const raw = readFileSync(at("forged.img")).subarray(0, first.rawSizeBytes);
+  const frame = execFileSync("zstd", ["-q", "-19", "-c"], { input: raw, maxBuffer: 64 * MIB });
+  const padding = Buffer.alloc(first.sizeBytes - frame.length);
+  padding.writeUInt32LE(0x184d2a50, 0); // a skippable frame
+  padding.writeUInt32LE(padding.length - 8, 4);
+  const forged = readFileSync(at("os.zst"));
+  Buffer.concat([frame, padding]).copy(forged, first.offsetBytes);
+  return forged;
+}
+
+test("a table that is not the one that is written: no file is restored by it, and the disk does not boot", async () => {
+  await using kiosk = await openKiosk({ layout: "gpt", oldDisk: at("old.img"), list: at("list"), labels });
+  const forged = forge();
+  const isWritten = () => {
+    execFileSync("blockdev", ["--flushbufs", kiosk.loop]);
+    return readFileSync(kiosk.loop).subarray(0, 512).equals(Buffer.alloc(512));
+  };
+  server.script = ({ path, range }) =>
+    path !== "/os.zst" || range === null || isWritten()
+      ? null
+      : { body: forged.subarray(range.startBytes, range.endBytes) };
+  const set = { "image.source": server.url("/os.zst"), "image.publicKey": at("own.pub"), ...kiosk.byDevice };
+  const result = await runAfresh(kiosk, set);
+  expect(readReport(kiosk.workDir)).toMatchObject({
+    outcome: "failed",
+    target: "partial",
+    stage: "write",
+    code: "image",
+    reason: expect.stringContaining("another partition table"),
+  });
+  expect(result.exitCode).toBe(4);
+  expect(eventsOf(kiosk).some(({ type }) => type === "stage-started")).toBe(true);
+  expect(readFileSync(kiosk.loop).subarray(0, MIB).equals(Buffer.alloc(MIB))).toBe(true);
+});
