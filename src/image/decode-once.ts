@@ -56,10 +56,7 @@ export async function decodeOnce(
     const isPiece = planned === null || planning?.offsetBytes === sizeBytes;
     const wantedBytes = isPiece ? (planning?.sizeBytes ?? buffer.length) : gapBytes(planning, sizeBytes);
     const readBytes = await decoder.read(buffer.subarray(0, wantedBytes)).catch((cause) => {
-      throw new ReimageError("image", `image ${source.name} cannot be decoded`, {
-        cause,
-        hint: "copy the image again and compare its size and digest with the original",
-      });
+      throw cannotBeDecoded(source.name, cause);
     });
     const data = buffer.subarray(0, readBytes);
     hash.update(data);
@@ -132,6 +129,15 @@ function createRangeChecker(map: BlockMap, name: string) {
       if (range !== undefined) endRange(range); // it was cut
     },
   };
+}
+
+/** The error of an image that cannot be decoded to its end. What to do depends on why: its server may be at fault. */
+export function cannotBeDecoded(name: string, cause: unknown): ReimageError {
+  const hint = cause instanceof ReimageError ? cause.hint : undefined;
+  return new ReimageError("image", `image ${name} cannot be decoded`, {
+    cause,
+    hint: hint ?? "copy the image again and compare its size and digest with the original",
+  });
 }
 
 /** The error of an image that the target has no room for. */

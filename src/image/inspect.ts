@@ -2,7 +2,7 @@
 import { ReimageError } from "../errors.ts";
 import type { BlockMap } from "./block-map.ts";
 import { type ByteSource, openFileSource } from "./byte-source.ts";
-import { decodeOnce, tooLarge } from "./decode-once.ts";
+import { cannotBeDecoded, decodeOnce, tooLarge } from "./decode-once.ts";
 import { readEarlyOutline } from "./early-outline.ts";
 import type { ImageFormat } from "./formats.ts";
 import type { Manifest, Segment } from "./manifest.ts";
@@ -76,11 +76,8 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
   if (manifest !== null && vouched !== null) {
     const segments = manifest.segments ?? null;
     const image = { source: decoded, format, sizeBytes: manifest.raw.sizeBytes, segments };
-    const outline = await readEarlyOutline(image, target.sectorSizeBytes).catch((cause) => {
-      throw new ReimageError("image", `image ${source.name} cannot be decoded`, {
-        cause,
-        hint: "copy the image again and compare its size and digest with the original",
-      });
+    const outline = await readEarlyOutline(image, vouched, target.sectorSizeBytes).catch((cause) => {
+      throw cannotBeDecoded(source.name, cause);
     });
     return describe(
       source,

@@ -4,6 +4,7 @@ import { ReimageError } from "../../../src/errors.ts";
 import type { ByteSource } from "../../../src/image/byte-source.ts";
 import { readEarlyOutline } from "../../../src/image/early-outline.ts";
 import type { Segment } from "../../../src/image/manifest.ts";
+import { digestOf, wholePieces } from "../../../src/image/pieces.ts";
 import { type OpenImage, openRawReader } from "../../../src/image/raw-reader.ts";
 import { seeded } from "../disk/make-tables.ts";
 
@@ -137,22 +138,39 @@ function makeDisk(): Buffer {
   return disk;
 }
 
+const segmentsOf = (disk: Buffer) => Array.from({ length: disk.length >> 20 }, () => 1 << 20);
+
 test("an outline that is read by segments is the one that is read from the start", async () => {
   const disk = makeDisk();
   const noise = createHash("sha256").update("noise").digest();
   for (let at = 30 << 20; at < 39 << 20; at += 32) noise.copy(disk, at);
   const whole = makeImage(disk, null);
-  const parts = makeImage(
-    disk,
-    Array.from({ length: 64 }, () => 1 << 20),
+  const parts = makeImage(disk, segmentsOf(disk));
+  const pieces = await Promise.all(
+    wholePieces(disk.length).map(async (piece) => {
+      const data = disk.subarray(piece.offsetBytes, piece.offsetBytes + piece.sizeBytes);
+      return { ...piece, digest: await digestOf("sha256", data) };
+    }),
   );
-  const wanted = await readEarlyOutline(whole.image, 512);
-  const found = await readEarlyOutline(parts.image, 512);
+  const wanted = await readEarlyOutline(whole.image, pieces, 512);
+  const found = await readEarlyOutline(parts.image, pieces, 512);
   expect(found.reason).toBeNull();
   expect(found.table?.partitions.map(({ number }) => number)).toEqual([1, 2, 3, 5, 6]);
   expect(found.table).toEqual(wanted.table);
   expect(found.head.equals(wanted.head)).toBe(true);
   for (const { startBytes, data } of found.captures) {
     expect(data.equals(disk.subarray(startBytes, startBytes + data.length))).toBe(true);
+  }
+  // Whoever serves the image cannot show another table than the one that is vouched for, nor another file system.
+  for (const at of [450, (20 << 20) + 450, (41 << 20) + 7]) {
+    const forged = disk.with(at, (disk[at] ?? 0) ^ 1);
+    for (const { image } of [makeImage(Buffer.from(forged), null), makeImage(Buffer.from(forged), segmentsOf(disk))]) {
+      expect((await refusalOf(readEarlyOutline(image, pieces, 512))).message).toContain("manifest vouches for");
+    }
+  }
+  // What is in no piece is not written: it is not in the outline either.
+  for (const { image } of [whole, parts]) {
+    const { table } = await readEarlyOutline(image, pieces.slice(0, 5), 512);
+    expect(table?.partitions.map(({ number }) => number) ?? []).not.toContain(5);
   }
 });
