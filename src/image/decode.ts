@@ -10,27 +10,30 @@ import { decodeBz2 } from "./unbzip2.ts";
 /** lbzip2 takes memory for every thread; beyond this many it is the disk that is waited for. */
 const decoderThreads = Math.min(availableParallelism(), 8);
 
+const xzMemoryBytes = 80 << 20;
+
 const commands: Record<Exclude<ImageFormat, "raw">, { tool: ToolName; args: readonly string[] }> = {
   bz2: { tool: "lbzip2", args: ["-dc", `-n${decoderThreads}`] },
   gz: { tool: "gzip", args: ["-dc"] },
-  xz: { tool: "xz", args: ["-dc", "-T1"] },
+  // Of itself xz takes whatever the file asks for, up to 4 GiB; `xz -9` asks for 65 MiB.
+  xz: { tool: "xz", args: ["-dc", "-T1", `--memlimit-decompress=${xzMemoryBytes}`] },
   zst: { tool: "zstd", args: ["-dc", "-q"] },
 };
 
-/** What a decoder takes at most: lbzip2 for each thread; xz and zstd for the largest window they accept by default. */
+/** What a decoder takes at most: lbzip2 for each thread; zstd for the largest window it accepts by default; xz for what it is allowed. */
 export const decoderMemoryBytes: Readonly<Record<ImageFormat, number>> = {
   bz2: (16 * decoderThreads) << 20,
   gz: 8 << 20,
-  xz: 80 << 20,
+  xz: xzMemoryBytes,
   zst: 144 << 20,
   raw: 0,
 };
 
-/** Which program decodes `format` here, for the log. */
+/** What is done with `format` here, for the log. */
 export function decoderName(format: ImageFormat): string {
-  if (format === "raw") return "none needed";
+  if (format === "raw") return "as it is";
   const { tool } = commands[format];
-  return format === "bz2" && !hasTool(tool) ? "unbzip2-stream" : tool;
+  return `decoded by ${format === "bz2" && !hasTool(tool) ? "unbzip2-stream" : tool}`;
 }
 
 /**
@@ -41,7 +44,9 @@ export function decoderName(format: ImageFormat): string {
 export function openDecoder(format: ImageFormat, input: AsyncIterable<Uint8Array>, name: string): Filter {
   if (format === "raw") return readPieces(input);
   const { tool, args } = commands[format];
-  const hint = "copy the image again and compare its size and digest with the original";
+  const copyAgain = "copy the image again and compare its size and digest with the original";
+  const hint =
+    format === "xz" ? `${copyAgain}; where its memory is what is wrong, pack it with xz -9 or less` : copyAgain;
   if (hasTool(tool)) return startFilter(tool, args, input, { code: "image", hint });
   if (format === "bz2") return readPieces(decodeBz2(input, name));
   throw new ReimageError("image", `image ${name} is ${format}, and ${tool}, which decodes it, is not here`, {

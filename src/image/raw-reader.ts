@@ -48,7 +48,7 @@ export function openRawReader(image: OpenImage, wanted: readonly Region[]): RawR
   async function fill(buffer: Uint8Array): Promise<void> {
     const readBytes = await decoder.read(buffer);
     positionBytes += readBytes;
-    if (readBytes < buffer.length) throw ends(image, "shorter");
+    if (readBytes < buffer.length) throw ends(image, "fewer");
   }
   async function discardTo(offsetBytes: number): Promise<void> {
     while (positionBytes < offsetBytes) await fill(scratch.subarray(0, offsetBytes - positionBytes));
@@ -73,7 +73,7 @@ export function openRawReader(image: OpenImage, wanted: readonly Region[]): RawR
         positionBytes = Math.max(positionBytes, runs[run]?.rawOffsetBytes ?? 0);
         await discardTo(endOfRun());
       }
-      if ((await decoder.read(scratch.subarray(0, 1))) !== 0) throw ends(image, "longer");
+      if ((await decoder.read(scratch.subarray(0, 1))) !== 0) throw ends(image, "more");
     },
     [Symbol.asyncDispose]: () => decoder[Symbol.asyncDispose](),
   };
@@ -110,8 +110,8 @@ async function* readRuns(source: ByteSource, runs: readonly Segment[]): AsyncGen
   for (const { offsetBytes, sizeBytes } of runs) yield* source.read(offsetBytes, sizeBytes);
 }
 
-function ends(image: OpenImage, how: "shorter" | "longer"): ReimageError {
-  return new ReimageError("image", `image ${image.source.name} decodes to ${how} bytes than when it was judged`, {
-    hint: "the memory of this machine or the medium that holds the image is unreliable; test both before the next attempt",
+function ends(image: OpenImage, how: "fewer" | "more"): ReimageError {
+  return new ReimageError("image", `image ${image.source.name} decodes to ${how} bytes than it should`, {
+    hint: "its manifest is wrong, or what it is read from is unreliable: copy or pack it again, and test the memory of this machine",
   });
 }

@@ -28,6 +28,8 @@ export interface WrittenBody {
 export interface WriteOptions {
   /** Regions of the device that must not be touched. An image with a piece in one of them is refused. */
   readonly skip: readonly Region[];
+  /** Whether zeros are written like any other data, for a device that only claims to zero. */
+  readonly writesZeros?: boolean;
   /** Told how many more bytes have reached the device. */
   onProgress(bytes: number): void;
 }
@@ -49,7 +51,7 @@ export async function writePieces(
   image: OpenImage,
   pieces: readonly Piece[],
   device: BlockDevice,
-  { skip, onProgress }: WriteOptions,
+  { skip, writesZeros = false, onProgress }: WriteOptions,
 ): Promise<WrittenBody> {
   const touched = pieces.find((piece) => overlapsAny(piece, skip));
   if (touched !== undefined) {
@@ -71,7 +73,11 @@ export async function writePieces(
       // Direct writes are whole sectors: what the image leaves over of its last one becomes zeros.
       const wholeBytes = Math.ceil(data.length / device.sectorSizeBytes) * device.sectorSizeBytes;
       buffer.fill(0, data.length, wholeBytes);
-      await putOnDevice(device, buffer.subarray(heldBackBytes, wholeBytes), piece.offsetBytes + heldBackBytes);
+      const body = buffer.subarray(heldBackBytes, wholeBytes);
+      const atBytes = piece.offsetBytes + heldBackBytes;
+      // Zeros need not be transferred: BLKZEROOUT leaves them to the device where it can, and writes them where it cannot.
+      const isZeroed = !writesZeros && body.equals(noData.subarray(0, body.length));
+      await (isZeroed ? device.zeroRange(atBytes, body.length) : device.writeDirectAt(body, atBytes));
     }
     onProgress(piece.sizeBytes);
   }
@@ -103,12 +109,6 @@ export async function writePieces(
 }
 
 const noData = Buffer.alloc(largestPieceBytes);
-
-/** Zeros need not be transferred: BLKZEROOUT leaves them to the device where it can, and writes them where it cannot. */
-async function putOnDevice(device: BlockDevice, data: Buffer, offsetBytes: number): Promise<void> {
-  const isZero = data.equals(noData.subarray(0, data.length));
-  await (isZero ? device.zeroRange(offsetBytes, data.length) : device.writeDirectAt(data, offsetBytes));
-}
 
 function notAsJudged(image: OpenImage, { offsetBytes, sizeBytes }: Region): ReimageError {
   return new ReimageError(

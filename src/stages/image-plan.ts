@@ -31,9 +31,15 @@ export function keepPlan(workDir: string, { pieces, zeros, segments }: ImagePlan
 
 /** @throws ReimageError `state` where it is not what was kept. */
 export function readPlan({ path, sha256 }: KeptPlan): ImagePlan {
-  const data = readFileSync(path, "utf8");
-  if (createHash("sha256").update(data).digest("hex") === sha256) return JSON.parse(data) as ImagePlan;
+  let cause: unknown;
+  try {
+    const data = readFileSync(path, "utf8");
+    if (createHash("sha256").update(data).digest("hex") === sha256) return JSON.parse(data) as ImagePlan;
+  } catch (thrown) {
+    cause = thrown;
+  }
   throw new ReimageError("state", `${path} does not hold what was found out about the image any more`, {
+    cause,
     hint: "the memory of this machine is faulty or was changed: test it",
   });
 }

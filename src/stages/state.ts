@@ -32,7 +32,9 @@ const statePath = (workDir: string) => join(workDir, "state.json");
  * @throws ReimageError `state` where a run with another image, target, old OS or retention list has begun to write.
  */
 export function readState(workDir: string, config: Config): RunState {
-  const { image, target, old, retention } = config;
+  // Which servers the image is read from, and how patiently, may change: it is known by its digests.
+  const { mirrors: _mirrors, ca: _ca, timeoutSeconds: _timeout, stallSeconds: _stall, ...image } = config.image;
+  const { target, old, retention } = config;
   const configSha256 = createHash("sha256").update(JSON.stringify({ image, target, old, retention })).digest("hex");
   const fresh: RunState = { configSha256, target: "untouched", saved: null, written: null, restored: null };
   const left = readLeft(workDir);

@@ -37,11 +37,7 @@ export async function write(config: Config, saved: Saved, context: StageContext,
 
   context.setTargetState("partial");
   await clearBootSectors(device);
-  step(
-    context,
-    "write",
-    `writing to ${target.path}, decoded by ${decoderName(image.format)}; it does not boot until the end`,
-  );
+  step(context, "write", `writing to ${target.path}, ${decoderName(image.format)}; it does not boot until the end`);
   if (image.zeros.length > 0)
     await withProgress(context, "clearing what the image leaves out", image.zeros, zeroRegions, device);
   const body = await writeBody(image, device, context);
@@ -96,7 +92,7 @@ async function prove(
   let { sha256, wrong } = await read();
   if (wrong.length > 0) {
     warn(context, "write", `${readbackError(device.path, wrong).message}; they are written once more`);
-    await writePieces(image, wrong, device, { skip: [], onProgress: () => {} });
+    await writePieces(image, wrong, device, { skip: [], writesZeros: true, onProgress: () => {} });
     ({ sha256, wrong } = await read());
     if (wrong.length > 0) throw readbackError(device.path, wrong);
   }

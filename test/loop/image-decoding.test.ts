@@ -8,6 +8,7 @@ import { decodeTo } from "../../src/image/decode.ts";
 import type { ImageFormat } from "../../src/image/formats.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { noise } from "../support/make-disk.ts";
+import { refusalOf } from "../support/refusal-of.ts";
 
 setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
@@ -59,6 +60,17 @@ test.each(packers)("%s: what the consumer throws is what is thrown", async (form
     throw new Error("the consumer failed");
   });
   expect(failure).rejects.toThrow("the consumer failed");
+});
+
+test("xz: a file that asks for more memory than is counted for it is refused", async () => {
+  await using most = await pack(["xz", "-c", "-9"]);
+  expect(await decodeTo(most, "xz", () => true)).toMatchObject({ isComplete: true });
+  await using packed = await pack(["xz", "-c", "--lzma2=preset=0,dict=96MiB"]);
+  expect(await refusalOf(decodeTo(packed, "xz", () => true))).toMatchObject({
+    code: "image",
+    message: expect.stringContaining("Memory usage limit reached"),
+    hint: expect.stringContaining("xz -9 or less"),
+  });
 });
 
 test("bz2: no flipped bit is decoded to something else", async () => {

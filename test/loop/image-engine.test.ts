@@ -80,6 +80,20 @@ test("zeros within the image are zeros on a disk that was full of something else
   expect((await readBack(judged.image, body, disk.device, nothing)).sha256).toBe(judged.image.sha256);
 });
 
+test("zeros within the image that a device only claims to have zeroed are noticed, and written at the second attempt", async () => {
+  await using disk = await openDisk();
+  const content = makeContent(11 * MIB);
+  content.fill(0, 4 * MIB, 8 * MIB);
+  await using judged = await judgeContent(content);
+  const { image } = judged;
+  const lying = watchDevice(disk.device, nothing, { async zeroRange() {} });
+  const body = await writePieces(image, image.pieces, lying, quiet);
+  const { wrong } = await readBack(image, body, lying, nothing);
+  expect(wrong.map((piece) => piece.offsetBytes)).toEqual([4 * MIB]);
+  await writePieces(image, wrong, lying, { ...quiet, writesZeros: true });
+  expect(await readBack(image, body, lying, nothing)).toEqual({ sha256: image.sha256, wrong: [] });
+});
+
 test("the first MiB stays zero from the first write to the commit, at every write in between", async () => {
   await using disk = await openDisk();
   await using judged = await judgeContent(makeContent(11 * MIB + 5));

@@ -89,9 +89,9 @@ async function refusalOf(call: Promise<unknown>): Promise<ReimageError> {
 test("an image that is shorter or longer than was judged is found out", async () => {
   const { image } = makeImage(raw, null);
   await using short = openRawReader({ ...image, sizeBytes: 10_001 }, []);
-  expect((await refusalOf(short.finish())).message).toContain("decodes to shorter bytes");
+  expect((await refusalOf(short.finish())).message).toContain("decodes to fewer bytes");
   await using long = openRawReader({ ...image, sizeBytes: 9_999 }, []);
-  expect((await refusalOf(long.finish())).message).toContain("decodes to longer bytes");
+  expect((await refusalOf(long.finish())).message).toContain("decodes to more bytes");
 });
 
 test("a segment that decodes to another size than its manifest says is found out", async () => {
@@ -105,7 +105,7 @@ test("a segment that decodes to another size than its manifest says is found out
     ...segments.slice(2),
   ];
   await using reader = openRawReader({ ...image, segments: moved }, [region(0, 1001)]);
-  expect((await refusalOf(reader.finish())).message).toContain("decodes to shorter bytes");
+  expect((await refusalOf(reader.finish())).message).toContain("decodes to fewer bytes");
 });
 
 test("what was left out cannot be asked for", async () => {

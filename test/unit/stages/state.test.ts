@@ -10,6 +10,7 @@ import type { Saved } from "../../../src/stages/save.ts";
 import { forgetRun, type RunState, readLeftTarget, readState, writeState } from "../../../src/stages/state.ts";
 
 const yaml = "image: { source: /os.img }\nold: { root: LABEL=root }\nnew: { root: 2 }\n";
+const parse = (text: string) => resolveConfig(text, "a.yaml", []);
 const config: Config = resolveConfig(yaml, "a.yaml", []);
 const other: Config = resolveConfig(yaml.replace("/os.img", "/other.img"), "a.yaml", []);
 const saved = { image: { sha256: "abc" } } as unknown as Saved;
@@ -52,6 +53,17 @@ describe("what an earlier process left", () => {
   test("another configuration of the new OS: it is carried on with that", () => {
     const left = leave({ saved, target: "partial" });
     expect(readState(workDir, resolveConfig(yaml.replace("root: 2", "root: 3"), "a.yaml", []))).toEqual(left);
+  });
+  test("other servers of the same image, and more patience: it is carried on", () => {
+    const one = "{ source: https://a/os.img }";
+    const several = one.replace(
+      " }",
+      ", mirrors: [https://b/os.img], ca: /ca.pem, timeoutSeconds: 50, stallSeconds: 500 }",
+    );
+    const fromWeb = (image: string) => readState(workDir, parse(yaml.replace("{ source: /os.img }", image)));
+    const left: RunState = { ...fromWeb(one), saved, target: "partial" };
+    writeState(workDir, left);
+    expect(fromWeb(several)).toEqual(left);
   });
   test("another image: a new run while nothing is written, refused afterwards", () => {
     leave({ saved });
