@@ -1,10 +1,10 @@
-/** Builds the shell initramfs of the folder seed/: busybox, bzip2, pv, the disk's drivers, and its scripts. Needs no root. */
+/** Builds the shell initramfs of the folder seed/: busybox, bzip2, pv, blkid, the disk's drivers, and its scripts. Needs no root. */
 import { chmodSync, cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { shell } from "../kiosk/cache.ts";
 import { kioskKernel } from "../kiosk/initrd.ts";
 
-/** Where bzip2 and pv find what they are linked with, from what ldd(1) prints (pure). */
+/** Where the libraries of a program lie, from what ldd(1) prints (pure). */
 export function parseLibraries(ldd: string): string[] {
   return [...ldd.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] ?? "");
 }
@@ -23,8 +23,8 @@ export async function makeSeedInitramfs(file: string, paths: readonly string[]):
   writeFileSync(join(tree, "retentionlist.txt"), paths.map((path) => `${path}\n`).join(""));
   copy("/bin/busybox", "bin/busybox");
   await shell`ln -sf busybox ${join(tree, "bin/sh")}`;
-  for (const name of ["bzip2", "pv"]) {
-    const path = Bun.which(name);
+  for (const name of ["bzip2", "pv", "blkid"]) {
+    const path = Bun.which(name, { PATH: `${process.env.PATH}:/usr/sbin:/sbin` });
     if (path === null) throw new Error(`${name} is not installed: make packages`);
     copy(path, `bin/${name}`);
     for (const library of parseLibraries((await shell`ldd ${path}`).stdout)) copy(library, library);
