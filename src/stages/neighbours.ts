@@ -25,7 +25,7 @@ export function nameOf(place: Place): string {
 /**
  * Reads a small file whole.
  * @returns null where there is none.
- * @throws ReimageError `image` where it cannot be read, or is larger than `limitBytes`; `network` where no server answers.
+ * @throws ReimageError `image` where it cannot be read, is larger than `limitBytes`, or no server answers.
  */
 export async function readSmall(place: Place, limitBytes: number): Promise<Buffer | null> {
   if (place.kind === "web") return await place.web.fetchSmall(place.urls, limitBytes);

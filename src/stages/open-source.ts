@@ -31,7 +31,7 @@ export interface OpenSource extends Vouching {
 
 /**
  * Finds the image; what has to be mounted or connected for it is undone with `stack`.
- * @throws ReimageError `image`, `signature` or `network`
+ * @throws ReimageError `image` or `signature`
  */
 export async function openSource(
   config: Config,
@@ -47,6 +47,16 @@ export async function openSource(
   const name = hideCredentials(config.image.source);
   if (source.kind === "url") {
     const vouching = await vouch("/");
+    if (config.image.mirrors.length > 0 && vouching.manifest === null) {
+      // A read that breaks off is carried on at another server: nothing would tell a mixture of two images.
+      throw new ReimageError(
+        "image",
+        `image ${name} has mirrors and no manifest: nobody knows whether they are the same`,
+        {
+          hint: "put the manifest that reimage pack writes beside the image, or leave out image.mirrors",
+        },
+      );
+    }
     const bytes = stack.use(await web.open());
     // What nobody has signed for is judged by decoding it, and what is judged must be what is written.
     const copyReason = vouching.isSigned && vouching.manifest !== null ? null : "not-signed";

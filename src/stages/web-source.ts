@@ -10,7 +10,7 @@ import type { StageContext } from "./context.ts";
 
 /** The servers of `image.source` and `image.mirrors`. */
 export interface WebSource {
-  /** Opens the image. @throws ReimageError `network` or `image` */
+  /** Opens the image. @throws ReimageError `image`, or `config` for a bad CA file */
   open(): Promise<ByteSource>;
   /** A small file that is the same at each of `urls`; null where no server has it. */
   fetchSmall(urls: readonly string[], limitBytes: number): Promise<Buffer | null>;

@@ -54,7 +54,15 @@ export function expectRefused(kiosk: Kiosk, result: CliResult, { code, says, sta
   expect(ending).toContain("What to do: ");
   expect(ending).toMatch(says);
   expect({ exitCode: result.exitCode, stderr: result.stderr }).toEqual({ exitCode: 3, stderr: "" });
-  for (const secret of ["image", "retained.tar", "retained.tar.ndjson", "state.json"]) {
+  for (const secret of [
+    "image",
+    "image-plan.json",
+    "retained.tar",
+    "retained.tar.ndjson",
+    "state.json",
+    "first-mib",
+    "outline",
+  ]) {
     expect({ secret, isThere: existsSync(join(kiosk.workDir, secret)) }).toEqual({ secret, isThere: false });
   }
 }
