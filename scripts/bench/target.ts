@@ -19,6 +19,7 @@ export interface BenchTarget extends AsyncDisposable {
 /** Opens a target of `sizeBytes` in `folder`. Needs root. */
 export async function openTarget(folder: string, sizeBytes: number): Promise<BenchTarget> {
   const file = join(folder, "target.img");
+  await detachLeftovers(file);
   rmSync(file, { force: true });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rmSync(file, { force: true }));
@@ -48,6 +49,12 @@ export async function openTarget(folder: string, sizeBytes: number): Promise<Ben
     limitSpeed,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** A run that was killed has left its device behind. */
+async function detachLeftovers(file: string): Promise<void> {
+  const left = (await shell`losetup --noheadings --output NAME --associated ${file}`).stdout.trim();
+  for (const path of left.split("\n").filter((line) => line !== "")) await shell`losetup --detach ${path}`;
 }
 
 /** The controller blkio of cgroup v1, in its root: there it counts what the kernel's own threads write back, too. */
