@@ -2,7 +2,7 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { type BlockMap, parseBlockMap } from "../../src/image/block-map.ts";
+import { type BlockMap, parseBlockMap } from "../../src/image/manifest/block-map.ts";
 import { cached, recipeHash, shell } from "../kiosk/cache.ts";
 import type { BenchFiles } from "./contenders.ts";
 

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from "node:fs";
 import { openBlockDevice } from "../../src/disk/block-device.ts";
-import { type BlockMap, parseBlockMap, unmappedRegions } from "../../src/image/block-map.ts";
 import { openFileSource } from "../../src/image/byte-source.ts";
 import { clearBootSectors, commitHead } from "../../src/image/commit.ts";
 import { detectFormat, formatHeadBytes, type ImageFormat } from "../../src/image/formats.ts";
-import { parseManifest } from "../../src/image/manifest.ts";
+import { type BlockMap, parseBlockMap, unmappedRegions } from "../../src/image/manifest/block-map.ts";
+import { parseManifest } from "../../src/image/manifest/manifest.ts";
 import { largestPieceBytes, mappedPieces, type Piece } from "../../src/image/pieces.ts";
 import { readBack, readbackError } from "../../src/image/readback.ts";
 import { type JudgedImage, writePieces } from "../../src/image/write.ts";

@@ -1,15 +1,15 @@
 /** Decodes an image once from end to end, writing nothing, where nobody has signed for what is in it. */
 import { createHash } from "node:crypto";
 import { ReimageError } from "../errors.ts";
-import type { BlockMap, MappedRange } from "./block-map.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { openDecoder } from "./decode.ts";
 import type { ImageFormat } from "./formats.ts";
+import type { BlockMap, MappedRange } from "./manifest/block-map.ts";
 import { createOutlineCollector, type ImageOutline } from "./outline.ts";
 import { type DigestAlgorithm, digestOf, largestPieceBytes, mappedPieces, type Piece } from "./pieces.ts";
 import type { StartProgress } from "./progress.ts";
 import type { Region } from "./regions.ts";
-import type { DecodedEndCheck } from "./stream-end.ts";
+import type { DecodedEndCheck } from "./stream-end/scanner.ts";
 
 /** What the image turned out to be. */
 export interface DecodedImage {

@@ -1,11 +1,11 @@
 /** Judges an image completely, before any disk is touched: is it whole, what does it hold, what vouches for it. */
 import { ReimageError } from "../errors.ts";
-import type { BlockMap } from "./block-map.ts";
 import { type ByteSource, openFileSource } from "./byte-source.ts";
 import { cannotBeDecoded, decodeOnce, tooLarge } from "./decode-once.ts";
 import { readEarlyOutline } from "./early-outline.ts";
 import type { ImageFormat } from "./formats.ts";
-import type { Manifest, Segment } from "./manifest.ts";
+import type { BlockMap } from "./manifest/block-map.ts";
+import type { Manifest, Segment } from "./manifest/manifest.ts";
 import type { ImageOutline } from "./outline.ts";
 import { largestPieceBytes, type Piece, wholePieces } from "./pieces.ts";
 import type { StartProgress } from "./progress.ts";

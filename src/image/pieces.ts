@@ -1,6 +1,6 @@
 /** An image as the writer sees it: pieces that each fit into memory, with what is known of their bytes beforehand. */
 
-import type { BlockMap } from "./block-map.ts";
+import type { BlockMap } from "./manifest/block-map.ts";
 import type { Region } from "./regions.ts";
 
 /** The largest piece: it is held in memory and checked before it is written. */

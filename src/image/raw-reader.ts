@@ -3,7 +3,7 @@ import { ReimageError } from "../errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { openDecoder } from "./decode.ts";
 import type { ImageFormat } from "./formats.ts";
-import type { Segment } from "./manifest.ts";
+import type { Segment } from "./manifest/manifest.ts";
 import type { Region } from "./regions.ts";
 
 /** An image file that is open, and what is known of its inside. */

@@ -4,9 +4,10 @@ import { type FileHandle, open } from "node:fs/promises";
 import { ReimageError } from "../errors.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { detectFormat, formatHeadBytes, type ImageFormat } from "./formats.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest } from "./manifest/manifest.ts";
 import type { StartProgress } from "./progress.ts";
-import { createStreamEndScanner, type DecodedEndCheck } from "./stream-end.ts";
+import type { DecodedEndCheck } from "./stream-end/scanner.ts";
+import { createStreamEndScanner } from "./stream-end/stream-end.ts";
 
 const copyAgain = "copy the image again and compare its size and digest with the original";
 

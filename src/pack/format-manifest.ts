@@ -1,6 +1,6 @@
 /** The text of a manifest (pure). */
 import { ReimageError } from "../errors.ts";
-import { LARGEST_MANIFEST_BYTES, type Manifest, parseManifest, type Segment } from "../image/manifest.ts";
+import { LARGEST_MANIFEST_BYTES, type Manifest, parseManifest, type Segment } from "../image/manifest/manifest.ts";
 
 /** What a manifest may list: as many as `parseManifest` takes, and no more than leave room for the rest of it. */
 const mostSegments = 2 ** 15;

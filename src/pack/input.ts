@@ -5,7 +5,8 @@ import { ReimageError } from "../errors.ts";
 import { type ByteSource, openFileSource } from "../image/byte-source.ts";
 import { openDecoder } from "../image/decode.ts";
 import { detectFormat, formatHeadBytes, type ImageFormat } from "../image/formats.ts";
-import { createStreamEndScanner, type DecodedEndCheck } from "../image/stream-end.ts";
+import type { DecodedEndCheck } from "../image/stream-end/scanner.ts";
+import { createStreamEndScanner } from "../image/stream-end/stream-end.ts";
 import { seekDataOrHole } from "../system/libc.ts";
 import { chunkBytes } from "./map-chunk.ts";
 

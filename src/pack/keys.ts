@@ -2,7 +2,7 @@
 import { chmod, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { ReimageError } from "../errors.ts";
-import { generateKeyPair, parseSecretKey, type SecretKey } from "../image/minisign-secret-key.ts";
+import { generateKeyPair, parseSecretKey, type SecretKey } from "../image/signing/minisign-secret-key.ts";
 
 /** Where a new pair goes. */
 export interface KeygenRequest {

@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { ReimageError } from "../errors.ts";
-import { formatBlockMap } from "../image/block-map.ts";
-import type { Manifest } from "../image/manifest.ts";
-import type { SecretKey } from "../image/minisign-secret-key.ts";
-import { signMinisign } from "../image/minisign-sign.ts";
+import { formatBlockMap } from "../image/manifest/block-map.ts";
+import type { Manifest } from "../image/manifest/manifest.ts";
 import type { StartProgress } from "../image/progress.ts";
+import type { SecretKey } from "../image/signing/minisign-secret-key.ts";
+import { signMinisign } from "../image/signing/minisign-sign.ts";
 import { createCompressor, type PackedFormat } from "./compressor.ts";
 import { formatManifest } from "./format-manifest.ts";
 import { type InputImage, readChunks, readCompressed, readInput, requireUnchanged } from "./input.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ENTRY_BYTES, parseGptHeader } from "../disk/gpt.ts";
 import { ReimageError } from "../errors.ts";
-import type { Manifest } from "../image/manifest.ts";
+import type { Manifest } from "../image/manifest/manifest.ts";
 import { type ImageOutline, probePartitions } from "../image/outline.ts";
 import { requireTable } from "../image/requirements.ts";
 

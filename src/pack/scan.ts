@@ -1,6 +1,6 @@
 /** One pass over the raw bytes of an image: its digest, its block map, its partition table. */
 import { createHash } from "node:crypto";
-import type { BlockMap, MappedRange } from "../image/block-map.ts";
+import type { BlockMap, MappedRange } from "../image/manifest/block-map.ts";
 import { createOutlineCollector, type ImageOutline } from "../image/outline.ts";
 import { blockBytes, mapChunk } from "./map-chunk.ts";
 import type { Segmenter } from "./segmenter.ts";

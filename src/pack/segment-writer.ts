@@ -1,6 +1,6 @@
 /** Packs segments side by side and writes them in order, with what the manifest says of them. */
 import { createHash } from "node:crypto";
-import type { Segment } from "../image/manifest.ts";
+import type { Segment } from "../image/manifest/manifest.ts";
 import { type Compress, parallelSegments } from "./compressor.ts";
 import { type RawSegment, segmentBytes } from "./segmenter.ts";
 

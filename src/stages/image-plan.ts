@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ReimageError } from "../errors.ts";
-import type { Segment } from "../image/manifest.ts";
+import type { Segment } from "../image/manifest/manifest.ts";
 import type { Piece } from "../image/pieces.ts";
 import type { Region } from "../image/regions.ts";
 import { keepFile } from "./keep-file.ts";

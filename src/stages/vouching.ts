@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import { lstatSync, readFileSync } from "node:fs";
 import { type Config, DEFAULT_PUBLIC_KEY } from "../config/schema.ts";
 import { ReimageError } from "../errors.ts";
-import { type BlockMap, LARGEST_BLOCK_MAP_BYTES, parseBlockMap } from "../image/block-map.ts";
-import { LARGEST_MANIFEST_BYTES, type Manifest, parseManifest } from "../image/manifest.ts";
-import { parsePublicKeys, verifyMinisign } from "../image/minisign.ts";
+import { type BlockMap, LARGEST_BLOCK_MAP_BYTES, parseBlockMap } from "../image/manifest/block-map.ts";
+import { LARGEST_MANIFEST_BYTES, type Manifest, parseManifest } from "../image/manifest/manifest.ts";
+import { parsePublicKeys, verifyMinisign } from "../image/signing/minisign.ts";
 import { nameOf, type Place, readSmall, withSuffix } from "./neighbours.ts";
 
 /** What is known of an image before it is read. */

@@ -136,21 +136,37 @@ const readPipe = promisify(
     readFromFd(fd, buffer, from, buffer.length - from, null, done),
 );
 
-/** Writes the input piece by piece. A command that does not want all of it is judged by how it ends. */
+/**
+ * Writes the input piece by piece. A command that does not want all of it is judged by how it ends: the input is not waited
+ * for then, since it may come from a server that is silent.
+ */
 async function feed(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<void> {
   let isClosed = false;
-  stdin.on("error", () => {
+  const closed = Promise.withResolvers<null>();
+  const close = () => {
     isClosed = true;
-  });
-  stdin.on("close", () => {
-    isClosed = true;
-  });
-  for await (const piece of input) {
+    closed.resolve(null);
+  };
+  stdin.on("error", close);
+  stdin.on("close", close);
+  const iterator = input[Symbol.asyncIterator]();
+  for (;;) {
+    if (isClosed) {
+      await iterator.return?.();
+      return;
+    }
+    const next = iterator.next();
+    const piece = await Promise.race([next, closed.promise]);
+    if (piece === null) {
+      // Ends once what it waits for has come, or its source is closed; nobody wants to know how.
+      next.then(() => iterator.return?.()).catch(() => {});
+      return;
+    }
+    if (piece.done === true) break;
     // The piece is only lent, so it has to be gone before the next one is asked for.
     await new Promise<void>((resolve) => {
-      stdin.write(piece, () => resolve());
+      stdin.write(piece.value, () => resolve());
     });
-    if (isClosed) return;
   }
   await new Promise<void>((resolve) => {
     stdin.end(() => resolve());

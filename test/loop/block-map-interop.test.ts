@@ -10,7 +10,7 @@ import {
   type MappedRange,
   parseBlockMap,
   unmappedRegions,
-} from "../../src/image/block-map.ts";
+} from "../../src/image/manifest/block-map.ts";
 import {
   createLoopDevice,
   makeFileSystem,

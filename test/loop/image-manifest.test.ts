@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Manifest } from "../../src/image/manifest.ts";
+import type { Manifest } from "../../src/image/manifest/manifest.ts";
 import { readReport, runCli } from "../support/cli.ts";
 import { isProgress } from "../support/following.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";

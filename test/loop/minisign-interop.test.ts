@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parsePublicKey, parsePublicKeys, verifyMinisign } from "../../src/image/minisign.ts";
-import { generateKeyPair, isEncrypted, parseSecretKey } from "../../src/image/minisign-secret-key.ts";
-import { signMinisign } from "../../src/image/minisign-sign.ts";
+import { parsePublicKey, parsePublicKeys, verifyMinisign } from "../../src/image/signing/minisign.ts";
+import { generateKeyPair, isEncrypted, parseSecretKey } from "../../src/image/signing/minisign-secret-key.ts";
+import { signMinisign } from "../../src/image/signing/minisign-sign.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 
 setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseManifest, type Segment } from "../../src/image/manifest.ts";
+import { parseManifest, type Segment } from "../../src/image/manifest/manifest.ts";
 import { runCli } from "../support/cli.ts";
 import { runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { makePackImage } from "../support/pack-image.ts";

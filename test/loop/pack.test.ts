@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Manifest, parseManifest } from "../../src/image/manifest.ts";
+import { type Manifest, parseManifest } from "../../src/image/manifest/manifest.ts";
 import { runCli } from "../support/cli.ts";
 import { runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { makePackImage, packImageSizeBytes, packInputs, seePartitions } from "../support/pack-image.ts";

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { formatBlockMap, parseBlockMap } from "../../src/image/block-map.ts";
-import type { Manifest } from "../../src/image/manifest.ts";
+import { formatBlockMap, parseBlockMap } from "../../src/image/manifest/block-map.ts";
+import type { Manifest } from "../../src/image/manifest/manifest.ts";
 import { readReport, runCli } from "../support/cli.ts";
 import { isProgress } from "../support/following.ts";
 import { sha256Hex } from "../support/judged-image.ts";

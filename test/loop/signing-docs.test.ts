@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parsePublicKeys, verifyMinisign } from "../../src/image/minisign.ts";
+import { parsePublicKeys, verifyMinisign } from "../../src/image/signing/minisign.ts";
 import { temporaryDirectory } from "../support/loop-device.ts";
 import { makePackImage } from "../support/pack-image.ts";
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Manifest, Segment } from "../../src/image/manifest.ts";
+import type { Manifest, Segment } from "../../src/image/manifest/manifest.ts";
 import { type CliResult, readReport, runCli } from "../support/cli.ts";
 import { HttpServer } from "../support/http-server.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";

@@ -29,7 +29,7 @@ const owners: Record<string, string> = {
   "cli-progress": "src/report/terminal-bar.ts",
   "tar-stream": "src/retention/tar.ts",
   "unbzip2-stream": "src/image/unbzip2.ts",
-  saxes: "src/image/block-map-xml.ts",
+  saxes: "src/image/manifest/block-map-xml.ts",
   "bun:ffi": "src/system/libc.ts",
 };
 

@@ -1,5 +1,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { type BlockMap, formatBlockMap, parseBlockMap, unmappedRegions } from "../../../src/image/block-map.ts";
+import {
+  type BlockMap,
+  formatBlockMap,
+  parseBlockMap,
+  unmappedRegions,
+} from "../../../src/image/manifest/block-map.ts";
 import { blockMapText, sealBlockMap } from "../../support/block-map-text.ts";
 import { fuzz, parseOrRefuse } from "../../support/fuzz.ts";
 import { mutateText } from "../../support/mutate-text.ts";

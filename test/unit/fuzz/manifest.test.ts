@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { LARGEST_MANIFEST_BYTES, parseManifest } from "../../../src/image/manifest.ts";
+import { LARGEST_MANIFEST_BYTES, parseManifest } from "../../../src/image/manifest/manifest.ts";
 import { fuzz, parseOrRefuse } from "../../support/fuzz.ts";
 import { mutateJson } from "../../support/mutate-json.ts";
 import { mutateText } from "../../support/mutate-text.ts";

@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { parsePublicKeys, parseSignature, verifyMinisign } from "../../../src/image/minisign.ts";
+import { parsePublicKeys, parseSignature, verifyMinisign } from "../../../src/image/signing/minisign.ts";
 import { fuzz, parseOrRefuse } from "../../support/fuzz.ts";
 import { minisignKey } from "../../support/minisign-text.ts";
 import { hostileTokens, mutateText } from "../../support/mutate-text.ts";

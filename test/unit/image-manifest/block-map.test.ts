@@ -2,7 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ReimageError } from "../../../src/errors.ts";
-import { type BlockMap, formatBlockMap, parseBlockMap, unmappedRegions } from "../../../src/image/block-map.ts";
+import {
+  type BlockMap,
+  formatBlockMap,
+  parseBlockMap,
+  unmappedRegions,
+} from "../../../src/image/manifest/block-map.ts";
 import { blockMapText, sealBlockMap } from "../../support/block-map-text.ts";
 
 const sizes = { image: 10_000_001, block: 4096, blocks: 2442 };

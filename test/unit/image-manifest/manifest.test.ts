@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ReimageError } from "../../../src/errors.ts";
-import { parseManifest } from "../../../src/image/manifest.ts";
+import { parseManifest } from "../../../src/image/manifest/manifest.ts";
 import { createRandom, mutate } from "./random.ts";
 
 const sha256 = "0123456789abcdef".repeat(4);

@@ -1,8 +1,13 @@
 /** Several public keys in one file: the time of a key rotation. */
 import { describe, expect, test } from "bun:test";
-import { type PublicKey, parsePublicKey, parsePublicKeys, verifyMinisign } from "../../../src/image/minisign.ts";
-import { generateKeyPair, parseSecretKey } from "../../../src/image/minisign-secret-key.ts";
-import { signMinisign } from "../../../src/image/minisign-sign.ts";
+import {
+  type PublicKey,
+  parsePublicKey,
+  parsePublicKeys,
+  verifyMinisign,
+} from "../../../src/image/signing/minisign.ts";
+import { generateKeyPair, parseSecretKey } from "../../../src/image/signing/minisign-secret-key.ts";
+import { signMinisign } from "../../../src/image/signing/minisign-sign.ts";
 
 const pairs = [generateKeyPair(null), generateKeyPair(null), generateKeyPair(null)] as const;
 const [old, current, stranger] = pairs;

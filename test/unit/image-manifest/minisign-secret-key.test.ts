@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
-import { parsePublicKey, verifyMinisign } from "../../../src/image/minisign.ts";
-import { minisignLimits, pickParameters } from "../../../src/image/minisign-password.ts";
-import { generateKeyPair, isEncrypted, parseSecretKey } from "../../../src/image/minisign-secret-key.ts";
-import { signMinisign } from "../../../src/image/minisign-sign.ts";
+import { parsePublicKey, verifyMinisign } from "../../../src/image/signing/minisign.ts";
+import { minisignLimits, pickParameters } from "../../../src/image/signing/minisign-password.ts";
+import { generateKeyPair, isEncrypted, parseSecretKey } from "../../../src/image/signing/minisign-secret-key.ts";
+import { signMinisign } from "../../../src/image/signing/minisign-sign.ts";
 import { createRandom, mutate } from "./random.ts";
 
 /** The least that scrypt does: a millisecond. */

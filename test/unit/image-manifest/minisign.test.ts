@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { ReimageError } from "../../../src/errors.ts";
-import { parsePublicKey, parsePublicKeys, parseSignature, verifyMinisign } from "../../../src/image/minisign.ts";
+import {
+  parsePublicKey,
+  parsePublicKeys,
+  parseSignature,
+  verifyMinisign,
+} from "../../../src/image/signing/minisign.ts";
 import { createRandom, mutate } from "./random.ts";
 
 /** Signed with minisign 0.11 and a key that was thrown away. */

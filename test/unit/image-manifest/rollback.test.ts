@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { requireNotOlder } from "../../../src/image/rollback.ts";
+import { requireNotOlder } from "../../../src/image/manifest/rollback.ts";
 
 const image = (version: number) => ({ imageId: "kiosk 2026.11", version });
 const running = (version: number | null) => ({ image_id: "kiosk 2026.10", image_version: version });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { ReimageError } from "../../../src/errors.ts";
-import { createBz2StreamScanner } from "../../../src/image/bz2-streams.ts";
+import { createBz2StreamScanner } from "../../../src/image/stream-end/bz2.ts";
 
 /** Bytes that look random and are always the same. */
 function seededBytes(seed: string, sizeBytes: number): Buffer {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { type HardwareFacts, requireHardware } from "../../../src/image/hardware.ts";
-import type { Manifest } from "../../../src/image/manifest.ts";
+import { type HardwareFacts, requireHardware } from "../../../src/image/manifest/hardware.ts";
+import type { Manifest } from "../../../src/image/manifest/manifest.ts";
 
 const digest = "0".repeat(64);
 const manifest: Manifest = {

@@ -4,10 +4,10 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { BlockMap } from "../../../src/image/block-map.ts";
 import { openFileSource } from "../../../src/image/byte-source.ts";
 import { type InspectRequest, inspectImage } from "../../../src/image/inspect.ts";
-import type { Manifest } from "../../../src/image/manifest.ts";
+import type { BlockMap } from "../../../src/image/manifest/block-map.ts";
+import type { Manifest } from "../../../src/image/manifest/manifest.ts";
 
 const MIB = 1 << 20;
 const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");

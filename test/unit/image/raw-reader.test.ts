@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { ReimageError } from "../../../src/errors.ts";
 import type { ByteSource } from "../../../src/image/byte-source.ts";
 import { readEarlyOutline } from "../../../src/image/early-outline.ts";
-import type { Segment } from "../../../src/image/manifest.ts";
+import type { Segment } from "../../../src/image/manifest/manifest.ts";
 import { digestOf, wholePieces } from "../../../src/image/pieces.ts";
 import { type OpenImage, openRawReader } from "../../../src/image/raw-reader.ts";
 import { seeded } from "../disk/make-tables.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { ReimageError } from "../../../src/errors.ts";
 import type { ImageFormat } from "../../../src/image/formats.ts";
-import { createStreamEndScanner } from "../../../src/image/stream-end.ts";
+import { createStreamEndScanner } from "../../../src/image/stream-end/stream-end.ts";
 import { seeded } from "../disk/make-tables.ts";
 
 const random = seeded(11);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { ReimageError } from "../../../src/errors.ts";
-import { createBz2StreamScanner } from "../../../src/image/bz2-streams.ts";
+import { createBz2StreamScanner } from "../../../src/image/stream-end/bz2.ts";
 import { decodeBz2 } from "../../../src/image/unbzip2.ts";
 import { seeded } from "../disk/make-tables.ts";
 

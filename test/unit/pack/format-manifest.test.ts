@@ -1,5 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { LARGEST_MANIFEST_BYTES, type Manifest, parseManifest, type Segment } from "../../../src/image/manifest.ts";
+import {
+  LARGEST_MANIFEST_BYTES,
+  type Manifest,
+  parseManifest,
+  type Segment,
+} from "../../../src/image/manifest/manifest.ts";
 import { formatManifest } from "../../../src/pack/format-manifest.ts";
 import { refusalOf } from "../../support/refusal-of.ts";
 

@@ -107,6 +107,17 @@ test("a filter can be ended before and while its output is read, and its input i
   }
 });
 
+test("a filter that ends does not wait for an input that is silent", async () => {
+  async function* silent(first: Buffer): AsyncGenerator<Uint8Array> {
+    yield first;
+    await new Promise(() => {});
+  }
+  const ended = startFilter("gzip", ["-c"], silent(content));
+  await ended[Symbol.asyncDispose]();
+  await using failed = startFilter("gzip", ["-dc"], silent(content));
+  expect((await refusalOf(drain(failed))).message).toContain("not in gzip format");
+});
+
 test("a command that is not there is named", async () => {
   const filter = startFilter("nowhere" as "gzip", [], piecesOf(content));
   expect((await refusalOf(drain(filter))).message).toContain("could not be started");

@@ -4,7 +4,7 @@
  * scrypt's output where there is a password (minisign.h, SeckeyStruct).
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 import { decodeBase64, ED25519, formatKeyId, KEY_ID_BYTES, splitLines, UNTRUSTED } from "./minisign-format.ts";
 import { deriveStream, minisignLimits, type ScryptLimits } from "./minisign-password.ts";
 

@@ -6,9 +6,9 @@
  */
 import { pipeline } from "node:stream/promises";
 import { crc32, createGunzip } from "node:zlib";
-import { ReimageError } from "../errors.ts";
-import type { DecodedEndCheck, StreamEndScanner } from "./stream-end.ts";
-import { createTail, cutOff, somethingBehind, type Tail, tailBytes } from "./stream-end-tail.ts";
+import { ReimageError } from "../../errors.ts";
+import type { DecodedEndCheck, StreamEndScanner } from "./scanner.ts";
+import { createTail, cutOff, somethingBehind, type Tail, tailBytes } from "./tail.ts";
 
 /** Sizes are kept modulo this (RFC 1952, 2.3.1: ISIZE). */
 const sizeModulo = 2 ** 32;

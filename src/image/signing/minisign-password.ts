@@ -1,6 +1,6 @@
 /** How minisign protects a secret key with a password: XOR with what scrypt makes of the password. */
 import { scryptSync } from "node:crypto";
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 
 /** How much work deriving takes, as libsodium counts it and as a secret key file says. */
 export interface ScryptLimits {

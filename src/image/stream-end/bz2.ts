@@ -7,7 +7,7 @@
  * The magic can stand in the compressed data by chance, once in 2^48 bit positions: one in 30,000 files of 1 GiB would be
  * refused although it is good, and none accepted although it is bad.
  */
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 
 const endMagic = 0x177245385090n;
 const blockMagic = Buffer.from("314159265359", "hex");

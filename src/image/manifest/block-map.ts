@@ -3,10 +3,10 @@
  * (https://docs.yoctoproject.org/bmaptool, "bmap 2.0"), so that either program can use the other's.
  */
 import { createHash } from "node:crypto";
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
+import { type Region, subtractRegions } from "../regions.ts";
 import { type BlockMapField, type BlockMapXml, parseBlockMapXml } from "./block-map-xml.ts";
 import { quote } from "./foreign-text.ts";
-import { type Region, subtractRegions } from "./regions.ts";
 
 /** A stretch of the image that has content. Ranges are in order, and do not overlap; they may touch. */
 export interface MappedRange {

@@ -1,6 +1,6 @@
 /** Anti-rollback: an image that is older than the system on the disk is refused, by version counter and by no clock. */
-import type { BootInfo } from "../disk/boot-info.ts";
-import { ReimageError } from "../errors.ts";
+import type { BootInfo } from "../../disk/boot-info.ts";
+import { ReimageError } from "../../errors.ts";
 import type { Manifest } from "./manifest.ts";
 
 export interface RollbackOptions {

@@ -1,6 +1,6 @@
 /** Signing as minisign does (https://jedisct1.github.io/minisign/, "Signature format"), prehashed. */
 import { createHash, sign } from "node:crypto";
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 import { ED25519_PREHASHED, keyIdBytes, TRUSTED, UNTRUSTED } from "./minisign-format.ts";
 import type { SecretKey } from "./minisign-secret-key.ts";
 

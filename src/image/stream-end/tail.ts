@@ -1,5 +1,5 @@
 /** The end of a file that arrives piece by piece: its last bytes, but for the zeros behind them. */
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 
 /** The last bytes that are seen: a gz trailer is this long, and no footer of another format that is looked at is longer. */
 export const tailBytes = 8;

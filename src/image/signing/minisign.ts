@@ -3,7 +3,7 @@
  * over its BLAKE2b-512 digest, and once more over the signature and its trusted comment.
  */
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 import {
   decodeBase64,
   ED25519,

@@ -1,6 +1,6 @@
 /** `<image>.manifest.json`: what the builder of an image says of it. A signature makes it trustworthy (minisign.ts). */
 import { z } from "zod";
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 import { printable, quote } from "./foreign-text.ts";
 
 const SCHEMA_VERSION = 1;

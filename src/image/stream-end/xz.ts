@@ -3,7 +3,7 @@
  * bytes (The .xz File Format, 2.2). Between streams it is left alone; behind the last one it is refused as in any other
  * format: no packer writes it, and a copy that grew is no copy.
  */
-import { createTail, cutOff, somethingBehind } from "./stream-end-tail.ts";
+import { createTail, cutOff, somethingBehind } from "./tail.ts";
 
 /** A stream ends with these two bytes (2.1.2.4), which are not zero. */
 const footerMagic = Buffer.from("YZ");

@@ -3,7 +3,7 @@
  * every 128 KiB. zstd would decode gz, xz, lzma and lz4 behind a frame. Skippable frames are frames like any other, at the
  * beginning (pzstd writes them) and at the end (the seek table of the seekable format).
  */
-import { cutOff, damaged, somethingBehind } from "./stream-end-tail.ts";
+import { cutOff, damaged, somethingBehind } from "./tail.ts";
 
 const frameMagic = 0xfd2fb528;
 /** The last four bits of a skippable frame's magic are free. */

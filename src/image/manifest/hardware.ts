@@ -1,6 +1,6 @@
 /** Whether this machine is one that the manifest is for. */
 import { readFile } from "node:fs/promises";
-import { ReimageError } from "../errors.ts";
+import { ReimageError } from "../../errors.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** What the firmware says of a machine (DMI, as /sys/class/dmi/id shows it); null where it says nothing. */
