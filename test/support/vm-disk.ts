@@ -4,8 +4,9 @@ import { spawnSync } from "node:child_process";
 export type DiskBus = "sata" | "nvme" | "virtio" | "scsi" | "usb";
 
 export interface VmDisk {
+  /** Of an `nbd` disk: the socket of the server (nbd-disk.ts). */
   readonly file: string;
-  readonly format: "raw" | "qcow2";
+  readonly format: "raw" | "qcow2" | "nbd";
   readonly bus: DiskBus;
   readonly serial?: string;
   /** Logical and physical; 512 unless given. Not on SATA. */
@@ -39,7 +40,7 @@ function qemuImg(parameters: string[]): void {
 export function vmDiskArguments(disks: readonly VmDisk[], isBooted: boolean): string[] {
   const controllers = new Set<string>();
   return disks.flatMap((disk, index) => {
-    const id = `disk${index}`;
+    const id = diskName(index);
     const properties = [
       `drive=${id}`,
       `serial=${disk.serial ?? `SERIAL${index}`}`,
@@ -76,11 +77,18 @@ function device(bus: DiskBus, index: number): { driver: string; controller: stri
   }
 }
 
+/** The QMP name of a disk, for `block_resize`. */
+export const diskName = (index: number): string => `disk${index}`;
+
 function blockDevice(disk: VmDisk, id: string): string[] {
   const top = disk.failing === undefined ? id : `${id}-image`;
   const readOnly = disk.readOnly === true ? ",read-only=on" : "";
   // Writes reach the page cache of the host: enough for a test, and quick. `discard` lets zeroing stay sparse.
-  const file = `driver=${disk.format},node-name=${top},discard=unmap,file.driver=file,file.filename=${disk.file}${readOnly}`;
+  const protocol =
+    disk.format === "nbd"
+      ? `server.type=unix,server.path=${disk.file}`
+      : `file.driver=file,file.filename=${disk.file}${readOnly}`;
+  const file = `driver=${disk.format},node-name=${top},discard=unmap,${protocol}`;
   if (disk.failing === undefined) return ["-blockdev", file];
   const { access, atByte, errno } = disk.failing;
   const rule = {
