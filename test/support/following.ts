@@ -60,8 +60,8 @@ export function startRun(kiosk: Kiosk, more: readonly string[] = [], options: Cl
 
 /** A place where a run stops: it opens a FIFO for writing, and waits there until somebody reads. */
 export interface Gate {
-  /** Lets the run go on. What it wrote is lost, as a file is that could not be kept. */
-  open(): Promise<void>;
+  /** Lets the run go on, and returns what it wrote, which is lost to it as a file is that could not be kept. */
+  open(): Promise<Buffer>;
   /** Takes the FIFO away, after the run was killed at it. */
   remove(): void;
 }
@@ -72,9 +72,8 @@ export async function closeGate(kiosk: Kiosk, name: string): Promise<Gate> {
   await runTestCommand(["mkfifo", path]);
   return {
     async open() {
-      const reader = await open(path, "r");
-      await reader.readFile();
-      await reader.close();
+      await using reader = await open(path, "r");
+      return await reader.readFile();
     },
     remove: () => rmSync(path, { force: true }),
   };
