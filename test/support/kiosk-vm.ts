@@ -67,7 +67,8 @@ export async function openKioskVm(size: Size, table: Table, bus: DiskBus, base?:
               "test-init": { executable: hookScript(before) },
               "test-beside": { executable: `#!/bin/sh\n${beside ?? ""}\n` },
             };
-      const key = kiosk.publicKey === null ? {} : { "image.pub": readFileSync(kiosk.publicKey, "utf8") };
+      const publicKey = base === undefined ? kiosk.publicKey : null; // nobody signs the image of another disk
+      const key = publicKey === null ? {} : { "image.pub": readFileSync(publicKey, "utf8") };
       const files = { ...config, ...key, "retentionlist.txt": list };
       const initrd = await appendConfig("build/initramfs.img", files, join(folder, "initrd.img"), hook);
       const start = "test-init" in hook ? "rdinit=/test-init" : "";
