@@ -80,12 +80,14 @@ function requireEqual(path: string, wanted: Buffer, found: Buffer): void {
 /**
  * Clears the first MiB, and a backup GPT at the end that the image brought along or an interrupted commit left behind, so
  * that the disk does not boot while it is being restored. The commit writes both anew.
+ * @param lastUsedByteEnd where the last partition of the image ends: what lies before is the partition's own
  */
-export async function clearPartitionTable(device: BlockDevice): Promise<void> {
+export async function clearPartitionTable(device: BlockDevice, lastUsedByteEnd: number): Promise<void> {
   await device.writeAt(alignedBuffer(Math.min(headBytes, device.sizeBytes)), 0);
   const last = alignedBuffer(device.sectorSizeBytes);
   const lastOffsetBytes = device.sizeBytes - last.length;
   await device.readDirectAt(last, lastOffsetBytes);
-  if (last.subarray(0, 8).toString("latin1") === "EFI PART") await device.writeAt(last.fill(0), lastOffsetBytes);
+  const isBackup = lastOffsetBytes >= lastUsedByteEnd && last.subarray(0, 8).toString("latin1") === "EFI PART";
+  if (isBackup) await device.writeAt(last.fill(0), lastOffsetBytes);
   await device.sync();
 }

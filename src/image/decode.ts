@@ -7,8 +7,9 @@ import type { ByteSource } from "./byte-source.ts";
 import type { ImageFormat } from "./formats.ts";
 import { decodeBz2 } from "./unbzip2.ts";
 
-/** lbzip2 takes memory for every thread; beyond this many it is the disk that is waited for. */
-const decoderThreads = Math.min(availableParallelism(), 8);
+/** lbzip2 takes memory for every thread, up to this when its reader is slow; four keep the whole run below 200 MB. */
+const memoryPerThreadBytes = 24 << 20;
+const decoderThreads = Math.min(availableParallelism(), 4);
 
 const xzMemoryBytes = 80 << 20;
 
@@ -22,7 +23,7 @@ const commands: Record<Exclude<ImageFormat, "raw">, { tool: ToolName; args: read
 
 /** What a decoder takes at most: lbzip2 for each thread; zstd for the largest window it accepts by default; xz for what it is allowed. */
 export const decoderMemoryBytes: Readonly<Record<ImageFormat, number>> = {
-  bz2: (16 * decoderThreads) << 20,
+  bz2: memoryPerThreadBytes * decoderThreads,
   gz: 8 << 20,
   xz: xzMemoryBytes,
   zst: 144 << 20,

@@ -1,7 +1,8 @@
 /** Whether an image suits the disk and the configuration. Pure: what is known in, a refusal or nothing out. */
 import { relocateGpt } from "../disk/gpt-relocate.ts";
-import type { PartitionTable } from "../disk/partition-table.ts";
+import type { Partition, PartitionTable } from "../disk/partition-table.ts";
 import { ReimageError } from "../errors.ts";
+import type { Manifest } from "./manifest/manifest.ts";
 import { headBytes, type ImageOutline, type OutlinedPartition } from "./outline.ts";
 
 /** File systems that the initramfs can write to. */
@@ -56,6 +57,24 @@ export function requireTable(
     );
   }
   if (outline.table.type === "gpt") relocateGpt(outline.head, sectorSizeBytes, sizeBytes); // as the commit will
+}
+
+/**
+ * @throws ReimageError `image` where the partitions of the image are not those of its manifest: such a manifest was made for
+ * another image, whatever its digests say.
+ */
+export function requireDescribed(table: PartitionTable, { partitionTable }: Manifest, name: string): void {
+  if (partitionTable === undefined) return;
+  const place = (partitions: readonly Pick<Partition, "number" | "startBytes" | "sizeBytes">[]) =>
+    partitions.map(({ number, startBytes, sizeBytes }) => `${number} at ${startBytes} (${sizeBytes} bytes)`).sort();
+  const found = place(table.partitions);
+  const said = place(partitionTable);
+  if (Bun.deepEquals(found, said)) return;
+  throw new ReimageError(
+    "image",
+    `image ${name} has partitions ${found.join(", ")}; its manifest says ${said.join(", ")}`,
+    { hint: "pack the image again with reimage pack" },
+  );
 }
 
 /**

@@ -18,7 +18,7 @@ import { readMachine, requireHardware } from "../image/manifest/hardware.ts";
 import { requireNotOlder } from "../image/manifest/rollback.ts";
 import { type OutlinedPartition, probePartitions } from "../image/outline.ts";
 import { readFormat } from "../image/read-file.ts";
-import { requirePartitions, requireTable } from "../image/requirements.ts";
+import { requireDescribed, requirePartitions, requireTable } from "../image/requirements.ts";
 import { createProgress } from "../report/progress.ts";
 import { parseRetentionList } from "../retention/list.ts";
 import { type RetainedSelection, selectRetained } from "../retention/select.ts";
@@ -115,6 +115,7 @@ export async function judge(config: Config, context: StageContext, options: Judg
   });
   const { outline } = image;
   requireTable(outline, opened.source.name, image.sizeBytes, target);
+  if (manifest !== null) requireDescribed(outline.table, manifest, opened.source.name);
   const partitions = await probePartitions(outline, join(context.workDir, "outline"));
   requirePartitions(partitions, wantedPartitions(config), opened.source.name);
 

@@ -19,7 +19,8 @@ import { createWebSource } from "./web-source.ts";
 export type ImageLocation =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "filesystem"; readonly fileSystem: string; readonly path: string }
-  | { readonly kind: "url"; readonly url: string };
+  /** On the servers of the configuration. */
+  | { readonly kind: "url" };
 
 /** The image file and what vouches for it. */
 export interface OpenSource extends Vouching {
@@ -60,7 +61,7 @@ export async function openSource(
     const bytes = stack.use(await web.open());
     // What nobody has signed for is judged by decoding it, and what is judged must be what is written.
     const copyReason = vouching.isSigned && vouching.manifest !== null ? null : "not-signed";
-    return { ...vouching, source: bytes, copyReason, location: source };
+    return { ...vouching, source: bytes, copyReason, location: { kind: "url" } };
   }
   if (source.kind === "file") {
     const vouching = await vouch("/");

@@ -39,7 +39,7 @@ export async function restore(
   const target = await guardTarget(saved.target, "partial");
   const { path } = target;
   // The image may bring a backup GPT, and a run that was killed during its commit may have left a disk that boots.
-  await withTarget(target, clearPartitionTable);
+  await withTarget(target, (device) => clearPartitionTable(device, saved.table.lastUsedByteEnd));
 
   await forgetPartitions(path);
   await addPartitions(path, saved.table);

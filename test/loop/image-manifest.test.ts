@@ -132,6 +132,11 @@ describe("a wrong manifest", () => {
       (m) => ({ ...m, leastRamBytes: 2 ** 50 }),
       { code: "memory", says: /asks for 1125899906842624 bytes of memory/ },
     ],
+    [
+      "other partitions",
+      (m) => ({ ...m, partitionTable: [{ number: 1, startBytes: 1 << 20, sizeBytes: 1 << 20 }] }),
+      { code: "image", says: /has partitions 1 at .*; its manifest says 1 at 1048576 \(1048576 bytes\)/ },
+    ],
     ["something unknown", (m) => ({ ...m, hardwareId: "x" }), { code: "image", says: /unknown field "hardwareId"/ }],
     ["no JSON", () => "{", { code: "image", says: /is no JSON/ }],
   ])("that says %s", async (_what, change, refusal) => {
