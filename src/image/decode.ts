@@ -3,7 +3,6 @@ import { availableParallelism } from "node:os";
 import type { ToolName } from "../../initramfs/tools.ts";
 import { ReimageError } from "../errors.ts";
 import { type Filter, hasTool, startFilter } from "../system/commands.ts";
-import type { ByteSource } from "./byte-source.ts";
 import type { ImageFormat } from "./formats.ts";
 import { decodeBz2 } from "./unbzip2.ts";
 
@@ -79,26 +78,4 @@ function readPieces(pieces: AsyncIterable<Uint8Array>): Filter {
       await iterator.return?.();
     },
   };
-}
-
-/**
- * Decodes the whole of `source`, and hands the decoded bytes to `consume`, in order. A piece is only lent. `consume` returns
- * false to end early; the decoder is then stopped.
- * @returns how many bytes were decoded, and whether the image was decoded to its end.
- * @throws ReimageError `image` where it cannot be decoded to its end, and whatever `consume` throws.
- */
-export async function decodeTo(
-  source: ByteSource,
-  format: ImageFormat,
-  consume: (piece: Uint8Array) => Promise<boolean> | boolean,
-): Promise<{ sizeBytes: number; isComplete: boolean }> {
-  await using decoder = openDecoder(format, source.read(0, source.sizeBytes), source.name);
-  const buffer = Buffer.alloc(1 << 20);
-  let sizeBytes = 0;
-  for (;;) {
-    const readBytes = await decoder.read(buffer);
-    sizeBytes += readBytes;
-    if (readBytes > 0 && !(await consume(buffer.subarray(0, readBytes)))) return { sizeBytes, isComplete: false };
-    if (readBytes < buffer.length) return { sizeBytes, isComplete: true };
-  }
 }
