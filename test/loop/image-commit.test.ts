@@ -1,8 +1,8 @@
 /** The commit, on real devices: the first sector last, and nothing that boots where anything fails. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { ReimageError } from "../../src/errors.ts";
-import { clearBootSectors, commitHead } from "../../src/image/commit.ts";
-import { firstDifference, openDisk, readAll } from "../support/filled-disk.ts";
+import { clearBootSectors, clearPartitionTable, commitHead } from "../../src/image/commit.ts";
+import { diskBytes, firstDifference, oldContent, openDisk, readAll } from "../support/filled-disk.ts";
 import { noise } from "../support/make-disk.ts";
 import { refusalOf } from "../support/refusal-of.ts";
 import { watchDevice } from "../support/watch-device.ts";
@@ -78,4 +78,16 @@ describe("the commit", () => {
     expect(refusal).toMatchObject({ code: "readback", message: expect.stringContaining(disk.device.path) });
     expect(firstDifference((await readAll(disk.device)).subarray(0, 512), zeros(512))).toBeNull();
   });
+});
+
+test("a backup GPT at the end of the disk is cleared, but not what a partition holds there", async () => {
+  await using disk = await openDisk();
+  const last = Buffer.from(oldContent.subarray(0, 512));
+  last.write("EFI PART");
+  await disk.device.writeAt(last, diskBytes - 512);
+  await disk.device.sync();
+  await clearPartitionTable(disk.device, diskBytes);
+  expect((await readAll(disk.device)).subarray(-512).equals(last)).toBe(true);
+  await clearPartitionTable(disk.device, diskBytes - 512);
+  expect((await readAll(disk.device)).subarray(-512).equals(Buffer.alloc(512))).toBe(true);
 });
