@@ -15,6 +15,7 @@ export interface DiskFaults {
   zero?(offsetBytes: number, sizeBytes: number): Fate | Promise<Fate>;
   /** `data` is what the disk holds there, and what will be sent. */
   read?(offsetBytes: number, data: Buffer): Fate;
+  flush?(): Fate;
 }
 
 /** Whether a request reaches over a byte. */
@@ -139,7 +140,8 @@ export class NbdDisk implements AsyncDisposable {
     } else if (command === commands.trim || command === commands.writeZeroes) {
       fate = (await this.faults.zero?.(offsetBytes, sizeBytes)) ?? "done";
       if (fate === "done") here.fill(0);
-    } else if (command !== commands.flush) return { error: errors.invalid, data };
+    } else if (command === commands.flush) fate = this.faults.flush?.() ?? "done";
+    else return { error: errors.invalid, data };
     return { error: fate === "failed" ? errors.io : 0, data };
   }
 }

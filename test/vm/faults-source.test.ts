@@ -60,7 +60,7 @@ chmod +x /usr/bin/zstd`);
     };
     const written = await machine.run("OOM", {
       beside: `until grep -q '"what":"writing the image"' $work/events.ndjson; do sleep 0.1; done
-pid=$(pidof zstd); ${killDecoder}; echo the-decoder-is-gone >/dev/ttyS0`,
+until pid=$(pidof zstd); do sleep 0.1; done; ${killDecoder}; echo the-decoder-is-gone >/dev/ttyS0`,
       when: { says: /the-decoder-is-gone/, act: async () => isKilled() },
     });
     expectPartial(written, target.nbd.content, { code: "image", says: /zstd .*was ended by SIGKILL/ });
