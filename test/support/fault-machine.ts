@@ -109,7 +109,7 @@ async function reimage(
 disk=$(basename $(dirname $(grep -l '^${serial}$' /sys/block/vd*/serial)))
 ${beside === undefined ? "" : `(${beside}) >/tmp/beside 2>&1 &`}
 reimage run --yes ${settings.map((each) => `--set '${each}'`).join(" ")} --work $work 2>&1; status=$?
-echo ${marker}; cat $work/report.json; exit $status`,
+wait; echo ${marker}; cat $work/report.json; exit $status`,
     runTimeoutMs,
   );
   const [said = "", report = ""] = output.split(marker);
