@@ -62,6 +62,20 @@ test.each([512, 4096])("mapped ranges alone are written, on sectors of %d bytes"
   expect(await readAsZero(judged.image.zeros, disk.device)).toBe(true);
 });
 
+test("pieces can be written in any order, a few at a time", async () => {
+  await using disk = await openDisk();
+  await using judged = await judgeMapped();
+  const { pieces } = judged.image;
+  for (const few of [pieces.slice(3), pieces.slice(1, 2), pieces.slice(0, 1), pieces.slice(2, 3)]) {
+    await writePieces(judged.image, few, disk.device, quiet);
+  }
+  const wanted = Buffer.from(oldContent);
+  for (const { offsetBytes, sizeBytes } of mapped.slice(1)) {
+    content.copy(wanted, offsetBytes, offsetBytes, offsetBytes + sizeBytes);
+  }
+  expect(firstDifference(await readAll(disk.device), wanted)).toBeNull();
+});
+
 test("the readback's digest is that of the digests in the block map", async () => {
   await using disk = await openDisk();
   await using judged = await judgeMapped();
