@@ -77,20 +77,26 @@ test("where the block map is signed: refused, and the disk is untouched", async 
   expect(await kiosk.sha256()).toBe(untouched);
 });
 
-test("where only the whole image has a digest: nothing is restored by it, and the disk does not boot", async () => {
+/** Signs a manifest that says less than the one that was packed. */
+function signWithout(...fields: (keyof Manifest)[]): void {
+  const manifest = Object.entries(JSON.parse(readFileSync(at("os.zst.manifest.json"), "utf8")) as Manifest);
+  const left = manifest.filter(([name]) => !fields.some((field) => field === name));
+  writeFileSync(at("os.zst.manifest.json"), JSON.stringify(Object.fromEntries(left)));
+  execFileSync("minisign", ["-S", "-s", at("own.key"), "-m", at("os.zst.manifest.json")], { stdio: "ignore" });
+}
+
+test("where only the whole image has a digest, and the manifest names its partitions: refused as well", async () => {
   await using kiosk = await openFresh();
-  const { blockMap: _, ...manifest } = JSON.parse(readFileSync(at("os.zst.manifest.json"), "utf8")) as Manifest;
-  writeFileSync(at("os.zst.manifest.json"), JSON.stringify(manifest));
-  const signature = [
-    "-S",
-    "-s",
-    at("own.key"),
-    "-m",
-    at("os.zst.manifest.json"),
-    "-x",
-    at("os.zst.manifest.json.minisig"),
-  ];
-  execFileSync("minisign", signature, { stdio: "ignore" });
+  const untouched = await kiosk.sha256();
+  signWithout("blockMap");
+  const result = await runWithForger(kiosk);
+  expectRefused(kiosk, result, { code: "image", says: /has partitions .*; its manifest says/ });
+  expect(await kiosk.sha256()).toBe(untouched);
+});
+
+test("where nothing tells of the partitions before: nothing is restored by it, and the disk does not boot", async () => {
+  await using kiosk = await openFresh();
+  signWithout("blockMap", "partitionTable");
   const result = await runWithForger(kiosk);
   expect(readReport(kiosk.workDir)).toMatchObject({
     outcome: "failed",
