@@ -19,7 +19,6 @@ const pieces = Array.from({ length: 6 }, () => new Uint8Array(1 << 22));
 for (let done = 0; done < bytes; done += 6 << 22) await Promise.all(pieces.map((piece) => crypto.subtle.digest("SHA-256", piece)));'`;
 
 const parts: readonly { readonly what: string; readonly command: string }[] = [
-  { what: "starting bun, nothing else", command: `"$BUN" -e ''` },
   { what: "decoding zst to /dev/null", command: `zstd -q -dc "$ZST" > /dev/null` },
   { what: "decoding zst into a pipe that is read", command: `zstd -q -dc "$ZST" | dd of=/dev/null bs=1M status=none` },
   { what: "decoding bz2 (lbzip2) to /dev/null", command: `lbzip2 -dc "$BZ2" > /dev/null` },
