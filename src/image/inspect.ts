@@ -79,39 +79,31 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
     const outline = await readEarlyOutline(image, vouched, target.sectorSizeBytes).catch((cause) => {
       throw cannotBeDecoded(source.name, cause);
     });
-    return describe(
-      source,
-      manifest,
-      { sizeBytes: manifest.raw.sizeBytes, sha256: manifest.raw.sha256 },
-      vouched,
-      outline,
-    );
+    return describe(manifest.raw, vouched, outline);
   }
   const endCheck = read?.endCheck ?? null;
   // The image is read again when it is written, from where somebody may have changed it by then.
   const digest = isSigned ? "sha256" : "xxh64";
   const once = await decodeOnce(decoded, format, { map, isZeroElsewhere, digest, endCheck, target, startProgress });
   if (manifest !== null) requireRaw(source.name, once, manifest);
-  return describe(source, manifest, once, once.pieces, once.outline);
+  return describe(once, once.pieces, once.outline);
 
   function describe(
-    { sizeBytes: compressedSizeBytes }: ByteSource,
-    vouching: Manifest | null,
-    raw: { readonly sizeBytes: number; readonly sha256: string },
+    { sizeBytes, sha256 }: { readonly sizeBytes: number; readonly sha256: string },
     pieces: readonly Piece[],
     outline: ImageOutline,
   ): InspectedImage {
-    const { sizeBytes, sha256 } = raw;
     requireWholeSectors(source.name, pieces, target.sectorSizeBytes);
     return {
       format,
-      compressedSizeBytes,
+      compressedSizeBytes: source.sizeBytes,
       sizeBytes,
       sha256,
-      imageId: vouching?.imageId ?? `sha256:${sha256}`,
-      version: vouching?.version ?? null,
+      imageId: manifest?.imageId ?? `sha256:${sha256}`,
+      version: manifest?.version ?? null,
       outline,
-      segments: (isSigned ? vouching?.segments : undefined) ?? null,
+      // Segments that nobody has signed for have not been tried: the image was decoded as a whole.
+      segments: (isSigned ? manifest?.segments : undefined) ?? null,
       pieces,
       zeros: isZeroElsewhere ? zerosBeside(pieces, sizeBytes, target.sectorSizeBytes) : [],
     };

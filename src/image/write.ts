@@ -42,7 +42,7 @@ const flushEveryBytes = 256 << 20;
 
 /**
  * Decodes the pieces, checks each before it is written, and writes all but the first MiB of the disk, which is returned.
- * Reading, decoding, checking and writing overlap. Direct writes: they measured better on every device (docs/benchmarks.md),
+ * Reading, decoding, checking and writing overlap. Direct writes: they measured better than buffered ones (docs/benchmarks.md),
  * and a byte that is counted has left this machine's memory.
  * @throws ReimageError `image` where the decoded bytes are not those that were judged: they have not been written then;
  * `device-io` where a write fails; `bug` where a piece lies in a region that must not be touched.
