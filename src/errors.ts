@@ -24,6 +24,18 @@ export type ErrorCode =
   | "partition-table" // a partition table cannot be parsed or made known to the kernel
   | "command" // an external command failed
   | "state" // what an earlier run left behind does not fit this run
+  | "control" // the control endpoint gave no answer that counts
+  | "database" // the database of the control endpoint
+  // What the control endpoint answers; see server/api/problems.ts for the statuses.
+  | "invalid"
+  | "unauthorized"
+  | "forbidden"
+  | "not-found"
+  | "conflict"
+  | "too-large"
+  | "too-many"
+  | "unavailable"
+  | "unverified" // a report that says success and does not prove it
   | "bug"; // anything that was not expected
 
 /** An error with an operator in mind. `message` names the object; `hint` says what to do. */

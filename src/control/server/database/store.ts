@@ -1,0 +1,139 @@
+/** The endpoint's memory: reading, and writing in transactions that lock, audit and tell of what they change. */
+import type { Kysely, Transaction } from "kysely";
+import { asReimageError, ReimageError } from "../../../errors.ts";
+import { createFeed, type Feed, type FeedTransport } from "./feed.ts";
+import { migrate } from "./migrations.ts";
+import { openPostgres } from "./postgres.ts";
+import { openPostgresTransport } from "./postgres-transport.ts";
+import { openSqlite } from "./sqlite.ts";
+import type { MachineRow, Tables } from "./tables.ts";
+
+/** Who does something, for the audit: `admin:anna`, `machine:<id>`, `facade:luna`, `serve`. */
+export interface Actor {
+  readonly name: string;
+  readonly address: string | null;
+}
+
+/** A transaction. */
+export interface WriteScope {
+  readonly db: Transaction<Tables>;
+  readonly nowMs: number;
+  readonly actor: Actor;
+  /** Reads a machine and keeps it from every other transaction; all that changes a machine's fate begins with it. */
+  lockMachine(id: string): Promise<MachineRow | null>;
+  /** Tells those who watch, after the commit. */
+  changed(machineId: string): void;
+  audit(action: string, object: string, detail?: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+export interface Store extends AsyncDisposable {
+  readonly dialect: "sqlite" | "postgres";
+  /** For reading. */
+  readonly db: Kysely<Tables>;
+  readonly feed: Feed;
+  /** The endpoint's clock, in milliseconds since the epoch. */
+  now(): number;
+  /**
+   * Runs a transaction: all of it happens, durably, or nothing. It may be run again after a collision with another process,
+   * so it must do nothing but use the database.
+   * @throws what `run` throws; ReimageError `unavailable` where the database does not answer or takes nothing more.
+   */
+  write<T>(actor: Actor, run: (scope: WriteScope) => Promise<T>): Promise<T>;
+}
+
+export interface StoreOptions {
+  /** The data directory, for SQLite. */
+  readonly dataDir: string;
+  /** `postgres://…`; null: SQLite in `dataDir`. */
+  readonly databaseUrl: string | null;
+  /** Told of what breaks without anybody waiting for it. */
+  readonly onError: (error: unknown) => void;
+  readonly now?: () => number;
+}
+
+/** @throws ReimageError `database` */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { dataDir, databaseUrl, onError, now = Date.now } = options;
+  const dialect = databaseUrl === null ? "sqlite" : "postgres";
+  await using stack = new AsyncDisposableStack();
+  const { db, pool } =
+    databaseUrl === null ? { db: openSqlite(dataDir), pool: null } : openPostgres(databaseUrl, onError);
+  stack.defer(() => db.destroy());
+  await migrate(db, dialect);
+  const transport: FeedTransport | null = pool === null ? null : stack.use(openPostgresTransport(pool, onError));
+  const feed = createFeed(transport);
+  const kept = stack.move();
+
+  async function once<T>(actor: Actor, run: (scope: WriteScope) => Promise<T>): Promise<T> {
+    const changed = new Set<string>();
+    const result = await db.transaction().execute(async (trx) => {
+      const scope: WriteScope = {
+        db: trx,
+        nowMs: now(),
+        actor,
+        async lockMachine(id) {
+          let query = trx.selectFrom("machines").selectAll().where("id", "=", id);
+          if (dialect === "postgres") query = query.forUpdate(); // SQLite has one transaction at a time anyway
+          return (await query.executeTakeFirst()) ?? null;
+        },
+        changed: (machineId) => changed.add(machineId),
+        async audit(action, object, detail = {}) {
+          const entry = { at: now(), actor: actor.name, address: actor.address, action, object };
+          await trx
+            .insertInto("audit")
+            .values({ ...entry, detail: JSON.stringify(detail) })
+            .execute();
+        },
+      };
+      return await run(scope);
+    });
+    if (changed.size > 0) feed.publish([...changed]);
+    return result;
+  }
+
+  return {
+    dialect,
+    db,
+    feed,
+    now,
+    async write(actor, run) {
+      for (let tries = 1; ; tries += 1) {
+        try {
+          return await once(actor, run);
+        } catch (error) {
+          if (isCollision(error) && tries < MOST_TRIES) continue;
+          throw asStoreError(error);
+        }
+      }
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+const MOST_TRIES = 5;
+
+/** Serialization failure or deadlock of PostgreSQL: the loser starts again. */
+function isCollision(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "40001" || error.code === "40P01");
+}
+
+/** What a failed query means to who asked (pure): a decision of ours as it is, everything else is the database's. */
+export function asStoreError(error: unknown): ReimageError {
+  if (error instanceof ReimageError) return error;
+  if (isDatabaseError(error)) {
+    return new ReimageError("unavailable", "the database does not take this now", {
+      cause: error,
+      hint: "nothing was changed; try again in a while",
+    });
+  }
+  return asReimageError(error);
+}
+
+/** Errors that come from a driver, a socket or a disk, and not from a mistake of ours. */
+function isDatabaseError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const isUnreachable = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOST|ENET)/.test(code) || /^(08|53|57|58)...$/.test(code);
+  const isFull = /^SQLITE_(FULL|IOERR|BUSY|READONLY|CANTOPEN|NOTADB|CORRUPT)/.test(code) || code === "25006";
+  return isUnreachable || isFull || /Connection terminated|timeout exceeded when trying to connect/.test(error.message);
+}
