@@ -182,6 +182,7 @@ export const moduleGroups: readonly ModuleGroup[] = [
       "drivers/net/usb/cdc_ncm",
     ],
   },
+  { reason: "VLANs, as vlan= asks for them (loaded by the kernel's request)", patterns: ["net/8021q/8021q"] },
   {
     reason: "file systems of the old and the new OS, and the EFI system partition",
     patterns: ["fs/ext4/ext4", "fs/xfs/xfs", "fs/btrfs/btrfs", "fs/fat/vfat", "fs/isofs/isofs", "fs/squashfs/squashfs"],

@@ -6,7 +6,7 @@ import { chooseInterfaces, describeInterface, type NetworkInterface } from "./ne
 /**
  * What each interface lacks, and what to do about it.
  * @param requests those that have no address yet.
- * @param failures by interface, what went wrong on it.
+ * @param failures by the name of the interface, or of the VLAN, what went wrong on it.
  */
 export function networkError(
   requests: readonly LinkRequest[],
@@ -17,19 +17,27 @@ export function networkError(
   const choices = requests.map((request) => ({ request, ...chooseInterfaces(request, interfaces) }));
   const problems = choices.flatMap(({ problem }) => problem ?? []);
   const tried: NetworkInterface[] = [];
-  const states = interfaces.map((one) => {
-    const choice = choices.find((each) => each.interfaces.includes(one));
-    const description = describeInterface(one);
-    if (choice === undefined) return `${description} is there`;
+  const states = interfaces.flatMap((one) => {
+    const about = choices.filter((choice) => choice.interfaces.includes(one));
+    if (about.length === 0) return [`${describeInterface(one)} is there`];
     tried.push(one);
-    const failure = failures.get(one.name);
-    if (failure !== undefined) return `${description} failed: ${failure}`;
-    if (one.hasCarrier !== true) return `${description} has no carrier`;
-    return `${description} has a carrier${choice.request.method.kind === "dhcp" ? ", and no DHCP server answered" : ""}`;
+    return about.map(({ request }) => describeState(request, one, failures));
   });
   return new ReimageError("network", `no network within ${waitSeconds} s: ${[...problems, ...states].join("; ")}`, {
     hint: adviseOn(problems, tried, interfaces.length),
   });
+}
+
+function describeState(
+  { vlan, method }: LinkRequest,
+  one: NetworkInterface,
+  failures: ReadonlyMap<string, string>,
+): string {
+  const description = describeInterface(one, vlan);
+  const failure = failures.get(vlan?.name ?? one.name);
+  if (failure !== undefined) return `${description} failed: ${failure}`;
+  if (one.hasCarrier !== true) return `${description} has no carrier`;
+  return `${description} has a carrier${method.kind === "dhcp" ? ", and no DHCP server answered" : ""}`;
 }
 
 function adviseOn(problems: readonly string[], tried: readonly NetworkInterface[], count: number): string {

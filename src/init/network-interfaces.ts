@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseMac } from "./network-address.ts";
 import type { LinkRequest } from "./network-arguments.ts";
+import type { Vlan } from "./network-vlan.ts";
 
 /** An interface with a cable, or what a virtual machine has in its place. */
 export interface NetworkInterface {
@@ -31,6 +32,28 @@ export function readInterfaces(directory = "/sys/class/net"): NetworkInterface[]
     });
   }
   return found.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+}
+
+/** A VLAN's interface that is there already. */
+export interface VlanInterface {
+  readonly id: number;
+  /** The card that it is on. */
+  readonly card: string;
+  readonly isUp: boolean;
+}
+
+/** The VLAN of that name (/proc/net/vlan, of the kernel's 8021q); null where there is none. */
+export function readVlan(name: string): VlanInterface | null {
+  const text = read(join("/proc/net/vlan", name));
+  if (text === null) return null;
+  const [, id] = /\bVID: ([0-9]+)/.exec(text) ?? [];
+  const [, card = ""] = /^Device: (\S+)/m.exec(text) ?? [];
+  return { id: Number(id), card, isUp: read(join("/sys/class/net", name, "carrier")) !== null };
+}
+
+/** The largest packet of an interface, in bytes. */
+export function readMtu(name: string): number {
+  return Number(read(join("/sys/class/net", name, "mtu")));
 }
 
 /** The text of an attribute; null where the interface has none, or is gone by now. */
@@ -74,7 +97,8 @@ export function chooseInterfaces(request: LinkRequest, interfaces: readonly Netw
   return { interfaces, problem: null };
 }
 
-/** `eth0 (52:54:00:12:34:56, virtio_net)` (pure). */
-export function describeInterface({ name, mac, driver }: NetworkInterface): string {
-  return `${name} (${[mac, driver].filter((part) => part !== null && part !== "").join(", ")})`;
+/** `eth0 (52:54:00:12:34:56, virtio_net)`, or `eth0.5 (VLAN 5 on eth0, 52:54:00:12:34:56, virtio_net)` (pure). */
+export function describeInterface({ name, mac, driver }: NetworkInterface, vlan: Vlan | null = null): string {
+  const parts = [vlan === null ? null : `VLAN ${vlan.id} on ${name}`, mac, driver];
+  return `${vlan?.name ?? name} (${parts.filter((part) => part !== null && part !== "").join(", ")})`;
 }

@@ -7,7 +7,16 @@ import { runCommand } from "../system/commands.ts";
 import type { LinkRequest, NetworkArguments } from "./network-arguments.ts";
 import { networkDirectory, readLease, startDhcp, stopDhcp } from "./network-dhcp.ts";
 import { networkError } from "./network-error.ts";
-import { chooseInterfaces, describeInterface, type NetworkInterface, readInterfaces } from "./network-interfaces.ts";
+import {
+  chooseInterfaces,
+  describeInterface,
+  type NetworkInterface,
+  readInterfaces,
+  readMtu,
+  readVlan,
+} from "./network-interfaces.ts";
+import type { Method } from "./network-ip.ts";
+import type { Vlan } from "./network-vlan.ts";
 
 const POLL_MILLISECONDS = 200;
 
@@ -66,14 +75,15 @@ async function attempt(
 ): Promise<Link | null> {
   const chosen = chooseInterfaces(request, interfaces).interfaces;
   for (const found of chosen) {
+    const name = request.vlan?.name ?? found.name;
     try {
       const link = await attemptOn(found, request, nameservers, onDetail);
-      failures.delete(found.name);
+      failures.delete(name);
       if (link === null) continue;
       for (const other of chosen) if (other !== found) await stopDhcp(other.name);
       return link;
     } catch (error) {
-      failures.set(found.name, describeError(error)); // another interface may do, or this one a moment later
+      failures.set(name, describeError(error)); // another interface may do, or this one a moment later
     }
   }
   return null;
@@ -85,32 +95,57 @@ async function attemptOn(
   nameservers: readonly string[],
   onDetail: (message: string) => void,
 ): Promise<Link | null> {
-  const { method, mtuBytes } = request;
-  const description = describeInterface(found);
+  const { method, vlan } = request;
   if (found.hasCarrier === null) {
-    if (mtuBytes !== null) await ip("link", "set", found.name, "mtu", String(mtuBytes));
+    if (vlan === null) await setMtu(found.name, request.mtuBytes);
     await ip("link", "set", found.name, "up");
-    onDetail(`network: ${description} is switched on`);
+    onDetail(`network: ${describeInterface(found)} is switched on`);
   }
   if (found.hasCarrier !== true) return null;
+  const name = vlan?.name ?? found.name;
+  const description = describeInterface(found, vlan);
+  if (vlan !== null && (await addVlan(found.name, vlan, request.mtuBytes)))
+    onDetail(`network: ${description} is switched on`);
   if (method.kind === "static") {
-    const { address, prefixLength, peer, gateway } = method;
-    const network = peer === null ? [`${address}/${prefixLength}`, "broadcast", "+"] : [address, "peer", `${peer}/32`];
-    await ip("addr", "replace", ...network, "dev", found.name);
-    if (gateway !== null) {
-      // Without a network around the address, the gateway has to be made known by itself.
-      if (prefixLength === 32 && gateway !== peer) await ip("route", "replace", gateway, "dev", found.name);
-      await ip("route", "replace", "default", "via", gateway, "dev", found.name);
-    }
-    return { name: found.name, description, address, prefixLength, gateway, nameservers, by: request.argument ?? "" };
+    await setAddress(name, method);
+    return { ...method, name, description, nameservers, by: request.argument ?? "" };
   }
-  const lease = readLease(found.name);
+  const lease = readLease(name);
   if (lease === null) {
-    await startDhcp(found.name, mtuBytes === null);
+    await startDhcp(name, request.mtuBytes === null);
     return null;
   }
   const all = [...nameservers, ...lease.nameservers];
-  return { ...lease, name: found.name, description, nameservers: all, by: `DHCP from ${lease.server}` };
+  return { ...lease, name, description, nameservers: all, by: `DHCP from ${lease.server}` };
+}
+
+/**
+ * Makes a VLAN on a card that is up, and switches it on; the kernel loads 8021q by itself.
+ * @returns whether there was something to do.
+ */
+async function addVlan(card: string, { name, id }: Vlan, mtuBytes: number | null): Promise<boolean> {
+  const there = readVlan(name);
+  if (there?.isUp && there.id === id && there.card === card) return false;
+  if (there !== null) await ip("link", "del", name); // of an earlier process, or of a technician
+  if (mtuBytes !== null && mtuBytes > readMtu(card)) await setMtu(card, mtuBytes); // what it carries needs the room
+  await ip("link", "add", "link", card, "name", name, "type", "vlan", "id", String(id));
+  await setMtu(name, mtuBytes);
+  await ip("link", "set", name, "up");
+  return true;
+}
+
+async function setMtu(name: string, mtuBytes: number | null): Promise<void> {
+  if (mtuBytes !== null) await ip("link", "set", name, "mtu", String(mtuBytes));
+}
+
+async function setAddress(name: string, method: Extract<Method, { kind: "static" }>): Promise<void> {
+  const { address, prefixLength, peer, gateway } = method;
+  const network = peer === null ? [`${address}/${prefixLength}`, "broadcast", "+"] : [address, "peer", `${peer}/32`];
+  await ip("addr", "replace", ...network, "dev", name);
+  if (gateway === null) return;
+  // Without a network around the address, the gateway has to be made known by itself.
+  if (prefixLength === 32 && gateway !== peer) await ip("route", "replace", gateway, "dev", name);
+  await ip("route", "replace", "default", "via", gateway, "dev", name);
 }
 
 async function ip(...parameters: string[]): Promise<void> {

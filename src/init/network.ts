@@ -1,10 +1,12 @@
 /**
  * The network of the initramfs, brought up where something needs it: an image or a manifest behind a URL, the control
- * endpoint, or an operator who wrote `ip=`. Only an image or a manifest is waited for; nothing else of a run depends on it.
+ * endpoint, or an operator who wrote `ip=`. Only an image or a manifest is waited for; nothing else of a run depends on it,
+ * and it is looked for until the run ends.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseSource } from "../config/names.ts";
 import type { Config } from "../config/schema.ts";
-import { describeError } from "../errors.ts";
+import { describeError, ReimageError } from "../errors.ts";
 import { type NetworkArguments, parseNetworkArguments } from "./network-arguments.ts";
 import { bringUp, type Link } from "./network-links.ts";
 
@@ -16,7 +18,8 @@ export function networkNeed(config: Pick<Config, "image" | "control">, commandLi
   const { source, manifest } = config.image;
   const isUrl = (text: string | null) => text !== null && parseSource(text)?.kind === "url";
   if (isUrl(source) || isUrl(manifest)) return "required";
-  return config.control !== null || /(^|\s)ip=/.test(commandLine) ? "wanted" : "none";
+  const isAsked = /(^|\s)(ip=|vlan=|rd\.neednet=1(\s|$))/.test(commandLine);
+  return config.control !== null || isAsked ? "wanted" : "none";
 }
 
 /** What `startNetwork` tells, as it happens. */
@@ -35,7 +38,18 @@ export interface Network extends AsyncDisposable {
    * @throws ReimageError `config` for a wrong `ip=`; `network` where there is none after `waitSeconds`.
    */
   ready(): Promise<void>;
+  /**
+   * Resolves to true once the network is up, be it late: a cable may be plugged in after `waitSeconds`. To false where there
+   * will be none: it is not wanted, its arguments cannot be understood, or this was disposed of first. Never rejects. It may
+   * take as long as the run does: what a stage waits for must not wait for it.
+   */
+  up(): Promise<boolean>;
 }
+
+/** How long a further look takes: a cable, and then a DHCP server that answers at once. */
+const LOOK_SECONDS = 10;
+/** The pauses between further looks grow up to this. */
+const MAX_PAUSE_SECONDS = 15;
 
 /** Begins to bring the network up, as far as `need` says, and returns at once. */
 export function startNetwork(
@@ -44,36 +58,52 @@ export function startNetwork(
   waitSeconds: number,
   listener: NetworkListener,
 ): Network {
-  if (need === "none") return { ready: async () => {}, [Symbol.asyncDispose]: async () => {} };
+  if (need === "none") return { ready: async () => {}, up: async () => false, [Symbol.asyncDispose]: async () => {} };
   const stop = new AbortController();
-  const asked = async (): Promise<readonly Link[]> => {
+  const look = async (seconds: number, onStart = () => {}): Promise<void> => {
     const wanted: NetworkArguments = parseNetworkArguments(commandLine);
-    if (need === "required") listener.onStep("bringing the network up");
-    return await bringUp(wanted, { waitSeconds, signal: stop.signal, onDetail: listener.onDetail });
+    onStart();
+    const links = await bringUp(wanted, { waitSeconds: seconds, signal: stop.signal, onDetail: listener.onDetail });
+    const tell = need === "required" ? listener.onStep : listener.onDetail;
+    for (const link of links) tell(`network: ${describeLink(link)}`);
   };
-  const tell = need === "required" ? listener.onStep : listener.onDetail;
-  const ended = asked().then(
-    (links) => {
-      for (const link of links) tell(`network: ${describeLink(link)}`);
-      return null;
-    },
-    (error: unknown) => {
-      if (need === "wanted" && !stop.signal.aborted) {
-        listener.onWarning(`the run goes on without the network: ${describeError(error)}`);
-      }
-      return { error };
-    },
+  const announce = () => (need === "required" ? listener.onStep("bringing the network up") : undefined);
+  const first = look(waitSeconds, announce).then(
+    () => null,
+    (error: unknown) => ({ error }),
   );
+  const ended = first.then(async (failure) => {
+    if (failure === null || stop.signal.aborted) return failure === null;
+    if (need === "wanted") {
+      listener.onWarning(`the run goes on without the network: ${describeError(failure.error)}`);
+    }
+    if (failure.error instanceof ReimageError && failure.error.code === "config") return false; // as wrong at any later time
+    return await keepLooking(() => look(Math.min(waitSeconds, LOOK_SECONDS)), stop.signal);
+  });
   return {
     async ready() {
-      const failure = need === "required" ? await ended : null;
+      const failure = need === "required" ? await first : null;
       if (failure !== null) throw failure.error;
     },
+    up: () => ended,
     async [Symbol.asyncDispose]() {
       stop.abort();
       await ended;
     },
   };
+}
+
+/** Looks again and again, in silence. @returns true after a look that found what it looked for, false once `signal` is aborted. */
+async function keepLooking(look: () => Promise<void>, signal: AbortSignal): Promise<boolean> {
+  for (let pauseSeconds = 1; ; pauseSeconds = Math.min(pauseSeconds * 2, MAX_PAUSE_SECONDS)) {
+    try {
+      await sleep(pauseSeconds * 1000, undefined, { signal });
+      await look();
+      return true;
+    } catch {
+      if (signal.aborted) return false;
+    }
+  }
 }
 
 /** `eth0 (52:54:00:12:34:56, virtio_net) has 10.0.2.15/24 by DHCP from 10.0.2.2, gateway 10.0.2.2` (pure). */

@@ -50,11 +50,15 @@ describe("whether a run needs the network", () => {
 
   test("for the control endpoint, or because the operator says so, it would be good", () => {
     expect(need("/os.img", { control: { url: "http://control.example/", token: null } })).toBe("wanted");
-    expect(need("/os.img", {}, "quiet ip=dhcp")).toBe("wanted");
+    for (const asked of ["ip=dhcp", "vlan=vlan5:eth0", "rd.neednet=1"]) {
+      expect(need("/os.img", {}, `quiet ${asked}`)).toBe("wanted");
+    }
   });
 
   test("otherwise no card is touched", () => {
-    expect(need("LABEL=data:/os.img", {}, "quiet zip=dhcp")).toBe("none");
+    for (const other of ["zip=dhcp", "rd.neednet=0", "rd.neednet=10", "xvlan=vlan5:eth0"]) {
+      expect(need("LABEL=data:/os.img", {}, `quiet ${other}`)).toBe("none");
+    }
   });
 });
 
@@ -69,15 +73,25 @@ describe("an ip= that cannot be understood", () => {
     await using network = start("required").network;
     const error = await network.ready().catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "config", message: expect.stringContaining("ip=dchp") });
+    expect(await network.up()).toBe(false);
   });
 
   test("is told where it is not, and the run goes on", async () => {
     const { network, told } = start("wanted");
     await network.ready();
-    for (let turns = 0; told.length === 0 && turns < 1000; turns++) await Promise.resolve();
+    expect(await network.up()).toBe(false); // it does not get better by looking further
     await network[Symbol.asyncDispose]();
     expect(told).toEqual([expect.stringMatching(/^the run goes on without the network: .*ip=dchp/)]);
   });
+});
+
+test("where nothing needs the network, it is never up, and nothing is said", async () => {
+  const told: string[] = [];
+  const note = (message: string) => void told.push(message);
+  await using network = startNetwork("none", "ip=dchp", 60, { onStep: note, onWarning: note, onDetail: note });
+  await network.ready();
+  expect(await network.up()).toBe(false);
+  expect(told).toEqual([]);
 });
 
 const card = (
@@ -142,6 +156,16 @@ describe("what is said where there is no network", () => {
   ])("%s with %j", (commandLine, interfaces, words) => {
     expect(say(commandLine, interfaces)).toStartWith("no network within 60 s: ");
     expect(say(commandLine, interfaces)).toContain(words);
+  });
+
+  test("a VLAN and the card that it is on, each for itself", () => {
+    const both = "ip=eth0:dhcp vlan=eth0.5:eth0 ip=10.1.2.3:::24::eth0.5:none";
+    expect(say(both, [card("eth0", true)], [["eth0.5", "no such device"]])).toContain(
+      ": eth0 (52:54:00:00:00:00, e1000e) has a carrier, and no DHCP server answered; eth0.5 (VLAN 5 on eth0, 52:54:00:00:00:00, e1000e) failed: no such device |",
+    );
+    expect(say("vlan=vlan5:eth1", [card("eth0", true)])).toContain(
+      "there is no interface eth1; eth0 (52:54:00:00:00:00, e1000e) is there |",
+    );
   });
 
   test("what failed on an interface is told", () => {
