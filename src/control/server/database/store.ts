@@ -21,6 +21,8 @@ export interface WriteScope {
   readonly actor: Actor;
   /** Reads a machine and keeps it from every other transaction; all that changes a machine's fate begins with it. */
   lockMachine(id: string): Promise<MachineRow | null>;
+  /** As `lockMachine` for several, in the order given, which must be ascending; returns the ids of those that there are. */
+  lockMachines(ids: readonly string[]): Promise<readonly string[]>;
   /** Tells those who watch, after the commit. */
   changed(machineId: string): void;
   audit(action: string, object: string, detail?: Readonly<Record<string, unknown>>): Promise<void>;
@@ -75,6 +77,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
           let query = trx.selectFrom("machines").selectAll().where("id", "=", id);
           if (dialect === "postgres") query = query.forUpdate(); // SQLite has one transaction at a time anyway
           return (await query.executeTakeFirst()) ?? null;
+        },
+        async lockMachines(ids) {
+          let query = trx.selectFrom("machines").select("id").where("id", "in", ids).orderBy("id");
+          if (dialect === "postgres") query = query.forUpdate();
+          return (await query.execute()).map(({ id }) => id);
         },
         changed: (machineId) => changed.add(machineId),
         async audit(action, object, detail = {}) {

@@ -1,0 +1,257 @@
+/**
+ * The reinstallation of a machine as a state machine (pure). The mark of a machine is an open reinstallation; it is taken
+ * away by one thing only: a verified report of success, or an abort that found the disk untouched.
+ *
+ *     requested → running → writing → succeeded
+ *                    │         ├────→ unreported (complete, the report is missing) → succeeded
+ *                    │         └────→ waiting (failed; tried again later) → running … → parked (attempts used up)
+ *                    └────→ aborted (untouched)
+ */
+import type { TargetState } from "../../../report/events.ts";
+import type { Image } from "../../protocol/image.ts";
+import { identifiesDisk, type ReinstallState, type WireBootInfo } from "../../protocol/machine.ts";
+import type { AbortAnswer, AbortMessage, Instruction, InstructionRequest, ReportMessage } from "../../protocol/run.ts";
+import { retryAfterMs } from "./back-off.ts";
+import { reportProblem } from "./verify-report.ts";
+
+/** What is known of an open reinstallation. */
+export interface ReinstallFacts {
+  readonly state: ReinstallState;
+  /** What the disk is known to be. Never `untouched` again once it was touched. */
+  readonly target: TargetState;
+  /** The attempt under way, or the last one; 0: none yet. */
+  readonly attempt: number;
+  readonly mostAttempts: number;
+  readonly nextAttemptAtMs: number | null;
+  /** The run of this attempt. */
+  readonly runId: string | null;
+  /** The runs of earlier attempts. */
+  readonly earlierRunIds: readonly string[];
+  readonly image: Image;
+  /** What the endpoint knew of the old OS when this was requested. */
+  readonly previousBootInfo: WireBootInfo | null;
+}
+
+/** What becomes of it; everything in it happens in one transaction. */
+export interface Transition {
+  readonly state: ReinstallState;
+  readonly target: TargetState;
+  readonly attempt: number;
+  readonly runId: string | null;
+  readonly nextAttemptAtMs: number | null;
+  /** In words, for the operator; null where there is nothing to say. */
+  readonly reason: string | null;
+}
+
+/** Whether it has come to its end, and with it the mark of the machine (pure). */
+export function isEnded(state: ReinstallState): boolean {
+  return state === "succeeded" || state === "aborted";
+}
+
+/** What a network boot gets in this state (pure): the reimager only where a run may still be wanted. */
+export function bootInState(state: ReinstallState): "reimage" | "local" | "rescue" {
+  if (state === "parked") return "rescue";
+  return state === "succeeded" || state === "aborted" || state === "unreported" ? "local" : "reimage";
+}
+
+/** What a machine is told that asks, and what that changes. */
+export interface InstructionDecision {
+  readonly instruction: Instruction;
+  readonly transition: Transition | null;
+}
+
+/** @param facts null: nobody wants this machine reinstalled. */
+export function decideInstruction(
+  facts: ReinstallFacts | null,
+  request: InstructionRequest,
+  nowMs: number,
+): InstructionDecision {
+  if (facts === null) {
+    const reason = "no reinstallation of this machine is requested";
+    return { instruction: { action: "boot-local", reason }, transition: null };
+  }
+  if (facts.state === "parked") {
+    const reason = `${facts.mostAttempts} attempts have failed; an operator has to look`;
+    return { instruction: { action: "rescue", reason }, transition: null };
+  }
+  // The OS on the disk says that a run of this reinstallation has put it there: nothing is missing but the report.
+  const installed = request.installed?.runId ?? null;
+  if (installed !== null && (installed === facts.runId || facts.earlierRunIds.includes(installed))) {
+    const transition = change(facts, { state: "unreported", target: "complete", nextAttemptAtMs: null });
+    return { instruction: { action: "report-and-boot-local", runId: installed }, transition };
+  }
+  if (facts.state === "unreported") {
+    const runId = facts.runId;
+    if (runId !== null) return { instruction: { action: "report-and-boot-local", runId }, transition: null };
+  }
+  if (facts.runId === request.runId && (facts.state === "running" || facts.state === "writing")) {
+    return { instruction: reinstall(facts, facts.attempt), transition: null }; // asked again
+  }
+  const known = identifiesDisk(request.bootInfo) || request.isDiskNamed || identifiesDisk(facts.previousBootInfo);
+  if (!known && facts.target === "untouched") {
+    const reason = "neither image nor primary disk of the old OS is known, and no disk is named: too risky to write";
+    return {
+      instruction: { action: "boot-local", reason },
+      transition: change(facts, { state: "aborted", runId: request.runId, reason }),
+    };
+  }
+  if (facts.attempt >= facts.mostAttempts) return park(facts, null);
+  if (facts.nextAttemptAtMs !== null && nowMs < facts.nextAttemptAtMs) {
+    const afterSeconds = Math.ceil((facts.nextAttemptAtMs - nowMs) / 1000);
+    const reason = `attempt ${facts.attempt} of ${facts.mostAttempts} has failed; the next one is not due yet`;
+    return { instruction: { action: "wait", afterSeconds, reason }, transition: null };
+  }
+  const attempt = facts.attempt + 1;
+  const transition = change(facts, { state: "running", attempt, runId: request.runId, nextAttemptAtMs: null });
+  return { instruction: reinstall(facts, attempt), transition };
+}
+
+/** What the events of a run say of the disk; null where that changes nothing. `isNew`: no earlier attempt's run. */
+export function decideObserved(facts: ReinstallFacts, runId: string, target: TargetState): Transition | null {
+  if (target === "untouched" || facts.earlierRunIds.includes(runId)) return null;
+  if (facts.runId === runId) {
+    const isFinal = facts.state === "waiting" || facts.state === "parked" || facts.state === "unreported";
+    if (isFinal && !(target === "complete" && facts.state !== "unreported")) return null;
+    const state = target === "complete" ? "unreported" : "writing";
+    return state === facts.state && target === facts.target
+      ? null
+      : change(facts, { state, target, nextAttemptAtMs: null });
+  }
+  // It has written without asking (an offline configuration): that was an attempt too.
+  const state = target === "complete" ? "unreported" : "writing";
+  return change(facts, { state, target, attempt: facts.attempt + 1, runId, nextAttemptAtMs: null });
+}
+
+/** What a report is answered, and what it changes. */
+export interface ReportDecision {
+  readonly verdict: "verified" | "unverified" | "recorded";
+  readonly reason: string | null;
+  readonly transition: Transition | null;
+}
+
+/** @param facts null: nobody wants this machine reinstalled; the report is recorded. */
+export function decideReport(facts: ReinstallFacts | null, message: ReportMessage, nowMs: number): ReportDecision {
+  const { report, runId } = message;
+  if (report.outcome === "success") {
+    const problem = reportProblem(report, facts?.image ?? null);
+    if (facts === null) {
+      return problem === null
+        ? { verdict: "verified", reason: null, transition: null }
+        : { verdict: "unverified", reason: problem, transition: null };
+    }
+    // A late report of an earlier attempt is true, unless another run has begun to write since.
+    const isOverwritten = facts.runId !== runId && facts.state === "writing";
+    if (isOverwritten) {
+      const reason = "another run has begun to write to this machine's disk since";
+      return { verdict: "recorded", reason, transition: null };
+    }
+    if (problem === null) {
+      const transition = change(facts, { state: "succeeded", target: "complete", runId, nextAttemptAtMs: null });
+      return { verdict: "verified", reason: null, transition };
+    }
+    const reason = `its report says success and does not prove it: ${problem}`;
+    const transition = change(facts, { state: "parked", target: report.target, runId, nextAttemptAtMs: null, reason });
+    return { verdict: "unverified", reason: problem, transition };
+  }
+  const reason = report.reason ?? "the run failed and gave no reason";
+  if (facts === null || facts.earlierRunIds.includes(runId)) return { verdict: "recorded", reason, transition: null };
+  return { verdict: "recorded", reason, transition: afterFailure(facts, runId, report.target, reason, nowMs) };
+}
+
+/** What an abort is answered, and what it changes. */
+export interface AbortDecision {
+  readonly answer: AbortAnswer;
+  readonly transition: Transition | null;
+}
+
+/**
+ * @param facts null: nobody wants this machine reinstalled (any more).
+ * @param observed what the events of the run have said of the disk: what was touched stays touched.
+ * @param bootInfo of the machine now.
+ */
+export function decideAbort(
+  facts: ReinstallFacts | null,
+  message: AbortMessage,
+  observed: TargetState,
+  bootInfo: WireBootInfo | null,
+  nowMs: number,
+): AbortDecision {
+  const target = moreTouched(message.target.state, observed);
+  if (facts === null) {
+    if (target === "complete") return { answer: { next: "boot-new-os" }, transition: null };
+    if (target === "untouched") return { answer: { next: "boot-old-os", bootInfo }, transition: null };
+    const reason = "the disk is partly written, and no reinstallation of this machine is requested";
+    return { answer: { next: "rescue", reason }, transition: null };
+  }
+  if (facts.earlierRunIds.includes(message.runId)) {
+    return { answer: retry(facts, nowMs), transition: null }; // a late word of an earlier attempt
+  }
+  const worst = moreTouched(target, facts.target);
+  if (worst === "untouched") {
+    const transition = change(facts, { state: "aborted", runId: message.runId, reason: message.reason });
+    return { answer: { next: "boot-old-os", bootInfo: facts.previousBootInfo ?? bootInfo }, transition };
+  }
+  if (target === "complete") {
+    const transition = change(facts, { state: "unreported", target, runId: message.runId, nextAttemptAtMs: null });
+    return { answer: { next: "boot-new-os" }, transition };
+  }
+  const transition = afterFailure(facts, message.runId, worst, message.reason, nowMs) ?? null;
+  const after = transition === null ? facts : { ...facts, ...transition };
+  if (after.state === "parked") {
+    return { answer: { next: "rescue", reason: transition?.reason ?? message.reason }, transition };
+  }
+  return { answer: retry(after, nowMs), transition };
+}
+
+/** An attempt that failed with the disk touched waits, or parks; with the disk untouched its abort decides. */
+function afterFailure(
+  facts: ReinstallFacts,
+  runId: string,
+  said: TargetState,
+  reason: string,
+  nowMs: number,
+): (Transition & { readonly reason: string }) | null {
+  const target = moreTouched(said, facts.target);
+  if (target === "untouched") return null;
+  const isCounted = facts.runId === runId && (facts.state === "waiting" || facts.state === "parked");
+  if (isCounted) return null;
+  const attempt = facts.runId === runId ? facts.attempt : facts.attempt + 1;
+  if (target === "complete") {
+    return { ...change(facts, { state: "unreported", target, attempt, runId, nextAttemptAtMs: null }), reason };
+  }
+  if (attempt >= facts.mostAttempts) {
+    const why = `attempt ${attempt} of ${facts.mostAttempts} has failed: ${reason}`;
+    return { ...change(facts, { state: "parked", target, attempt, runId, nextAttemptAtMs: null }), reason: why };
+  }
+  const nextAttemptAtMs = nowMs + retryAfterMs(attempt);
+  return { ...change(facts, { state: "waiting", target, attempt, runId, nextAttemptAtMs }), reason };
+}
+
+function park(facts: ReinstallFacts, why: string | null): InstructionDecision {
+  const reason = why ?? `${facts.mostAttempts} attempts have failed; an operator has to look`;
+  const transition = change(facts, { state: "parked", nextAttemptAtMs: null, reason });
+  return { instruction: { action: "rescue", reason }, transition };
+}
+
+function reinstall(facts: ReinstallFacts, attempt: number): Instruction {
+  const { id, url, sha256 } = facts.image;
+  const { mostAttempts, previousBootInfo: bootInfo } = facts;
+  return { action: "reinstall", attempt, mostAttempts, image: { id, url, sha256 }, bootInfo };
+}
+
+function retry(facts: { nextAttemptAtMs: number | null; attempt: number }, nowMs: number): AbortAnswer {
+  const afterSeconds = Math.max(0, Math.ceil(((facts.nextAttemptAtMs ?? nowMs) - nowMs) / 1000));
+  return { next: "retry", afterSeconds, attempt: facts.attempt + 1 };
+}
+
+const order: readonly TargetState[] = ["untouched", "partial", "complete"];
+
+/** The one of two words about a disk that says more was done to it (pure). */
+export function moreTouched(a: TargetState, b: TargetState): TargetState {
+  return order.indexOf(a) > order.indexOf(b) ? a : b;
+}
+
+function change(facts: ReinstallFacts, to: Partial<Transition> & { state: ReinstallState }): Transition {
+  const { target, attempt, runId, nextAttemptAtMs } = facts;
+  return { target, attempt, runId, nextAttemptAtMs, reason: null, ...to };
+}

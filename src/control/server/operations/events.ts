@@ -1,0 +1,171 @@
+/** Takes the events of runs in: many machines' batches in one transaction, acknowledged when they are durable. */
+import { ReimageError } from "../../../errors.ts";
+import type { EventBatch, EventReceipt } from "../../protocol/run.ts";
+import { createGroupCommit, type Outcome, type Submit } from "../database/group-commit.ts";
+import type { Store, WriteScope } from "../database/store.ts";
+import type { RunRow } from "../database/tables.ts";
+import { foldEvents, notBegun, type RunProgress } from "../decisions/fold-events.ts";
+import { decideObserved } from "../decisions/reinstall.ts";
+import { SERVE } from "./actor.ts";
+import { applyTransition, readOpenReinstall } from "./open-reinstall.ts";
+
+/** What one machine has sent in one request. */
+export interface SentEvents extends EventBatch {
+  readonly machineId: string;
+}
+
+const MOST_REQUESTS_A_TRANSACTION = 256;
+const ROWS_A_STATEMENT = 1000;
+
+/** @returns what takes events in. It throws ReimageError `not-found`, `forbidden` (another machine's run), `unavailable`. */
+export function createEventIntake(store: Store): Submit<SentEvents, EventReceipt> {
+  return createGroupCommit((items) => store.write(SERVE, (scope) => takeIn(scope, items)), MOST_REQUESTS_A_TRANSACTION);
+}
+
+async function takeIn(scope: WriteScope, items: readonly SentEvents[]): Promise<Outcome<EventReceipt>[]> {
+  const { db, nowMs } = scope;
+  const known = await lockMachines(scope, items);
+  const rows = await db
+    .selectFrom("runs")
+    .selectAll()
+    .where("id", "in", [...new Set(items.map(({ runId }) => runId))])
+    .execute();
+  const runs = new Map(rows.map((row) => [row.id, row]));
+  const before = new Map(rows.map((row) => [row.id, row.target]));
+
+  const taken: SentEvents[] = [];
+  const outcomes = items.map((item): Outcome<EventReceipt> => {
+    const refusal = refuse(item, known, runs);
+    if (refusal !== null) return { error: refusal };
+    const run = foldInto(runs.get(item.runId), item, nowMs);
+    runs.set(item.runId, run);
+    taken.push(item);
+    return { result: { lastSeq: run.last_seq } };
+  });
+  if (taken.length === 0) return outcomes;
+
+  const changed = new Map(taken.map(({ runId }) => [runId, runs.get(runId) as RunRow]));
+  await writeRuns(scope, [...changed.values()]);
+  const events = taken.flatMap(({ runId, machineId, events: sent }) =>
+    sent.map((event) => {
+      return { run_id: runId, seq: event.seq, machine_id: machineId, received_at: nowMs, body: JSON.stringify(event) };
+    }),
+  );
+  for (let i = 0; i < events.length; i += ROWS_A_STATEMENT) {
+    await db
+      .insertInto("events")
+      .values(events.slice(i, i + ROWS_A_STATEMENT))
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  }
+  for (const run of changed.values()) {
+    scope.changed(run.machine_id);
+    if (!before.has(run.id)) {
+      await db.updateTable("machines").set({ last_run_id: run.id }).where("id", "=", run.machine_id).execute();
+    }
+    if (run.target !== (before.get(run.id) ?? "untouched")) await observe(scope, run);
+  }
+  return outcomes;
+}
+
+async function lockMachines(scope: WriteScope, items: readonly SentEvents[]): Promise<ReadonlySet<string>> {
+  const ids = [...new Set(items.map(({ machineId }) => machineId))].sort();
+  return new Set(await scope.lockMachines(ids));
+}
+
+function refuse(
+  { machineId, runId }: SentEvents,
+  known: ReadonlySet<string>,
+  runs: ReadonlyMap<string, RunRow>,
+): ReimageError | null {
+  if (!known.has(machineId)) return new ReimageError("not-found", `there is no machine ${machineId}`);
+  const owner = runs.get(runId)?.machine_id ?? machineId;
+  return owner === machineId ? null : new ReimageError("forbidden", `run ${runId} is not machine ${machineId}'s`);
+}
+
+function foldInto(row: RunRow | undefined, { machineId, runId, events }: SentEvents, nowMs: number): RunRow {
+  const first: RunRow = {
+    id: runId,
+    machine_id: machineId,
+    reinstall_id: null,
+    attempt: null,
+    started_at: nowMs,
+    ended_at: null,
+    stage: null,
+    what: null,
+    done_bytes: null,
+    total_bytes: null,
+    target: "untouched",
+    outcome: null,
+    verdict: null,
+    reason: null,
+    image_id: null,
+    last_seq: 0,
+    report: null,
+    abort_answer: null,
+  };
+  const run = row ?? first;
+  const progress: RunProgress = {
+    ...notBegun,
+    stage: run.stage,
+    what: run.what,
+    doneBytes: run.done_bytes,
+    totalBytes: run.total_bytes,
+    target: run.target,
+    outcome: run.outcome,
+    reason: run.reason,
+    lastSeq: run.last_seq,
+  };
+  const after = foldEvents(progress, events);
+  const isReported = run.verdict !== null; // the report is the last word
+  return {
+    ...run,
+    stage: after.stage,
+    what: after.what,
+    done_bytes: after.doneBytes,
+    total_bytes: after.totalBytes,
+    target: after.target,
+    outcome: isReported ? run.outcome : after.outcome,
+    reason: isReported ? run.reason : after.reason,
+    last_seq: after.lastSeq,
+    ended_at: run.ended_at ?? (after.outcome === null ? null : nowMs),
+  };
+}
+
+async function writeRuns(scope: WriteScope, runs: readonly RunRow[]): Promise<void> {
+  const { db } = scope;
+  await db
+    .insertInto("runs")
+    .values(runs)
+    .onConflict((conflict) =>
+      conflict.column("id").doUpdateSet((row) => ({
+        stage: row.ref("excluded.stage"),
+        what: row.ref("excluded.what"),
+        done_bytes: row.ref("excluded.done_bytes"),
+        total_bytes: row.ref("excluded.total_bytes"),
+        target: row.ref("excluded.target"),
+        outcome: row.ref("excluded.outcome"),
+        reason: row.ref("excluded.reason"),
+        last_seq: row.ref("excluded.last_seq"),
+        ended_at: row.ref("excluded.ended_at"),
+      })),
+    )
+    .execute();
+  const seen = [...new Set(runs.map(({ machine_id }) => machine_id))];
+  await db
+    .insertInto("presence")
+    .values(seen.map((machine_id) => ({ machine_id, seen_at: scope.nowMs })))
+    .onConflict((conflict) =>
+      conflict.column("machine_id").doUpdateSet((row) => ({ seen_at: row.ref("excluded.seen_at") })),
+    )
+    .execute();
+}
+
+/** The disk of a machine was touched: that decides about its reinstallation too. */
+async function observe(scope: WriteScope, run: RunRow): Promise<void> {
+  const open = await readOpenReinstall(scope.db, run.machine_id);
+  if (open === null) return;
+  const transition = decideObserved(open.facts, run.id, run.target);
+  const machine = await scope.lockMachine(run.machine_id);
+  if (transition !== null && machine !== null) await applyTransition(scope, machine, open, transition);
+}
