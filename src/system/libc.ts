@@ -22,6 +22,9 @@ const libc = dlopen("libc.so.6", {
   reboot: { args: ["i32"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+  inotify_init1: { args: ["i32"], returns: "i32" },
+  inotify_add_watch: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  read: { args: ["i32", "ptr", "u64"], returns: "i64" },
   __errno_location: { args: [], returns: "ptr" },
 });
 const errnoAddress = libc.symbols.__errno_location() as Pointer;
@@ -97,6 +100,25 @@ export function openPipe(sizeBytes: number): Pipe {
   const pipe = { readFd: ends.readInt32LE(0), writeFd: ends.readInt32LE(4) };
   libc.symbols.fcntl(pipe.readFd, F_SETPIPE_SZ, sizeBytes); // may be refused: it is slower then, and not wrong
   return pipe;
+}
+
+/** inotify_init1(2), close-on-exec, read with `readAvailable`. The caller closes it, with closeFd(). */
+export function openInotify(): number {
+  const IN_NONBLOCK_CLOEXEC = 0o2004000;
+  return check(libc.symbols.inotify_init1(IN_NONBLOCK_CLOEXEC), "inotify_init1", "an inotify instance");
+}
+
+/** inotify_add_watch(2). @param mask the IN_ bits of inotify(7) */
+export function addInotifyWatch(fd: number, path: string, mask: number): void {
+  check(libc.symbols.inotify_add_watch(fd, ptr(cString(path)), mask), "inotify_add_watch", path);
+}
+
+/** read(2) from a non-blocking descriptor into `buffer`; null where there is nothing to be read now (EAGAIN). */
+export function readAvailable(fd: number, buffer: Buffer): number | null {
+  const result = libc.symbols.read(fd, ptr(buffer), buffer.length);
+  const EAGAIN = 11;
+  if (result < 0 && read.i32(errnoAddress, 0) === EAGAIN) return null;
+  return check(result, "read", `fd ${fd}`);
 }
 
 /** close(2) for descriptors that came from this file. */

@@ -1,0 +1,255 @@
+/** Real directories and links, without a TFTP server. */
+import { expect, test } from "bun:test";
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ReimageError } from "../../../src/errors.ts";
+import { configurationText, makeTftpRoot, until } from "../../support/pxelinux.ts";
+
+const A = "23:34:a3:e9:09:cc";
+const B = "23:34:a3:e9:09:cd";
+const C = "23:34:a3:e9:09:ce";
+const [linkA, linkB, linkC] = [A, B, C].map((mac) => `01-${mac.replaceAll(":", "-")}`) as [string, string, string];
+
+const lasting = (macs: readonly string[], configuration: string | null) => ({ macs, configuration, bootId: null });
+const once = (macs: readonly string[], configuration: string, bootId: string) => ({ macs, configuration, bootId });
+
+async function refusal(attempt: Promise<unknown>): Promise<string> {
+  try {
+    await attempt;
+  } catch (error) {
+    if (error instanceof ReimageError) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  return "not refused";
+}
+
+test("the layout of PXE Pilot: the first MAC leads to the configuration, further ones to its link", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  await pxe.apply([
+    lasting([A.toUpperCase(), B.replaceAll(":", "-")], "install"),
+    lasting(["2334.a3e9.09ce"], "local"),
+  ]);
+  const expected = { [linkA]: "conf/install", [linkB]: linkA, [linkC]: "conf/local", conf: "(no link)" };
+  expect(await tftp.listing()).toEqual(expected);
+  expect((await pxe.read()).map(({ mac, boots }) => [mac, boots])).toEqual([
+    [A, { kind: "configuration", configuration: "install" }],
+    [B, { kind: "configuration", configuration: "install" }],
+    [C, { kind: "configuration", configuration: "local" }],
+  ]);
+  for (const link of [linkA, linkB]) {
+    expect(await readFile(join(tftp.links, link), "utf8")).toBe(configurationText("install"));
+  }
+  const before = await stat(tftp.links);
+  await pxe.apply([lasting([A, B], "install")]); // again: nothing is written
+  expect((await stat(tftp.links)).mtimeMs).toBe(before.mtimeMs);
+  await pxe.apply([lasting([A, B], null)]);
+  expect(await tftp.listing()).toEqual({ [linkC]: "conf/local", conf: "(no link)" });
+});
+
+test("configurations are files inside the directory, and nothing else", async () => {
+  await using tftp = await makeTftpRoot(["local"]);
+  const conf = tftp.configurationsDir;
+  await writeFile(join(tftp.root, "secret"), "secret");
+  await symlink("../../secret", join(conf, "outside"));
+  await symlink("/etc/passwd", join(conf, "absolute"));
+  await symlink("local", join(conf, "inside"));
+  await symlink("nowhere", join(conf, "broken"));
+  await Bun.$`mkfifo ${join(conf, "pipe")}`.quiet();
+  await writeFile(join(conf, ".hidden"), "");
+  await writeFile(join(conf, "large"), Buffer.alloc(65_537));
+  await mkdir(join(conf, "pxelinux"));
+  await writeFile(join(conf, "pxelinux", "rescue"), "rescue");
+  await symlink("../../../secret", join(conf, "pxelinux", "outside2"));
+  await symlink("../..", join(conf, "above"));
+  await using pxe = await tftp.open();
+  const found = await pxe.readConfigurations();
+  expect(found.map(({ name, bootloader, content }) => [name, bootloader, content.toString()])).toEqual([
+    ["inside", null, configurationText("local")],
+    ["local", null, configurationText("local")],
+    ["rescue", "pxelinux", "rescue"],
+  ]);
+  await pxe.apply([lasting([A], "rescue")]);
+  expect((await tftp.listing())[linkA]).toBe("conf/pxelinux/rescue");
+  expect(await refusal(pxe.apply([lasting([B], "outside")]))).toContain(
+    'config: there is no boot configuration "outside"',
+  );
+});
+
+test("what cannot be is refused as a whole, before anything changes", async () => {
+  await using tftp = await makeTftpRoot();
+  await mkdir(join(tftp.configurationsDir, "efi"));
+  await writeFile(join(tftp.configurationsDir, "efi", "install"), "");
+  await writeFile(join(tftp.links, linkC), "put here by hand");
+  await using pxe = await tftp.open();
+  await pxe.apply([lasting([A, B], "local")]);
+  const before = await tftp.listing();
+  const fine = lasting([A, B], "grml-2017.05");
+  const refused = async (...others: Parameters<typeof pxe.apply>[0]) => await refusal(pxe.apply([fine, ...others]));
+  expect(await refused(lasting(["d0:00:00:00:00:01"], "none"))).toMatch(/^config: .*"none"/);
+  expect(await refused(lasting(["d0:00:00:00:00:01"], "../conf/local"))).toMatch(/^config: /);
+  expect(await refused(lasting(["d0:00:00:00:00:01"], "install"))).toMatch(
+    /^config: two boot configurations are called install/,
+  );
+  expect(await refused(lasting([B], "local"))).toMatch(/^usage: .* twice/);
+  expect(await refused(lasting(["../../x"], "local"))).toMatch(/^usage: .*no MAC/);
+  expect(await refused(lasting([], "local"))).toMatch(/^usage: /);
+  expect(await refused(once(["d0:00:00:00:00:01"], "local", "a/../b"))).toMatch(/^usage: /);
+  for (const configuration of ["local", null]) {
+    expect(await refused(lasting([C], configuration))).toMatch(
+      new RegExp(`^config: .*${linkC} is not a symbolic link`),
+    );
+  }
+  expect(await tftp.listing()).toEqual(before);
+  expect(await readFile(join(tftp.links, linkC), "utf8")).toBe("put here by hand");
+  expect((await pxe.read()).find(({ mac }) => mac === C)?.boots).toEqual({ kind: "file" });
+});
+
+test("links made by hand or by PXE Pilot are understood", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  await symlink(join(tftp.configurationsDir, "install"), join(tftp.links, linkA)); // absolute
+  await symlink(join(tftp.links, linkA), join(tftp.links, linkB));
+  await symlink("/pxelinux.cfg/conf/local", join(tftp.links, linkC)); // as a server in a chroot sees it
+  await symlink("pxelinux.cfg/conf/local", join(tftp.links, "01-00-00-00-00-00-01")); // leads nowhere
+  await symlink("01-00-00-00-00-00-02", join(tftp.links, "01-00-00-00-00-00-02")); // leads to itself
+  await symlink("/etc/passwd", join(tftp.links, "01-00-00-00-00-00-03"));
+  await writeFile(join(tftp.links, "default"), "");
+  expect((await pxe.read()).map(({ boots }) => boots)).toEqual([
+    { kind: "elsewhere", target: "pxelinux.cfg/conf/local" },
+    { kind: "elsewhere", target: "01-00-00-00-00-00-02" },
+    { kind: "elsewhere", target: "/etc/passwd" },
+    { kind: "configuration", configuration: "install" },
+    { kind: "configuration", configuration: "install" },
+    { kind: "configuration", configuration: "local" },
+  ]);
+  await pxe.apply([lasting(["00:00:00:00:00:02"], "local"), lasting([A, B], "local")]);
+  expect((await tftp.listing())[linkA]).toBe("conf/local");
+  expect(await readFile(join(tftp.links, "01-00-00-00-00-00-02"), "utf8")).toBe(configurationText("local"));
+});
+
+test("one-shot: a copy of its own, reported once when it is read, whoever reads it", async () => {
+  await using tftp = await makeTftpRoot();
+  await chmod(join(tftp.configurationsDir, "install"), 0o640);
+  await using pxe = await tftp.open();
+  await pxe.apply([once([A, B], "install", "7-1"), once([C], "install", "8-1")]);
+  expect((await tftp.listing())[linkA]).toBe(`conf/.one-shot/${linkA}@7-1@install`);
+  expect((await stat(join(tftp.links, linkB))).mode & 0o777).toBe(0o640); // servers judge by the mode
+  expect((await pxe.read()).map(({ boots }) => boots)).toEqual(
+    ["7-1", "7-1", "8-1"].map((bootId) => ({ kind: "one-shot", configuration: "install", bootId })),
+  );
+  // Our own looking at everything is no boot, nor is the configuration that others read.
+  await pxe.readConfigurations();
+  await pxe.apply([once([A, B], "install", "7-1")]);
+  await readFile(join(tftp.configurationsDir, "install"));
+  expect(await readFile(join(tftp.links, linkB), "utf8")).toBe(configurationText("install"));
+  await until(() => pxe.reads.length > 0);
+  await readFile(join(tftp.links, linkA));
+  await readFile(join(tftp.links, linkC)); // the events come in order: when this is reported, the one before was seen
+  await until(() => pxe.reads.length > 1);
+  expect(pxe.reads).toEqual([
+    { mac: A, bootId: "7-1", configuration: "install" },
+    { mac: C, bootId: "8-1", configuration: "install" },
+  ]);
+});
+
+test("the next boot of the same deployment gets a copy of its own; a superseded one is not reported", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open({ graceMs: 0 });
+  await pxe.apply([once([A], "install", "7-3")]);
+  for (const next of ["7-2", "7-1"]) {
+    const count = pxe.reads.length + 1;
+    await readFile(join(tftp.links, linkA));
+    await until(() => pxe.reads.length === count);
+    await pxe.apply([once([A], "install", next)]);
+  }
+  expect(pxe.reads.map(({ bootId }) => bootId)).toEqual(["7-3", "7-2"]);
+  await pxe.apply([lasting([A], "local")]);
+  const copies = () => readdir(join(tftp.configurationsDir, ".one-shot"));
+  await until(async () => (await copies()).length === 0);
+  expect(pxe.reads).toHaveLength(2);
+});
+
+test("a report that fails is made again", async () => {
+  await using tftp = await makeTftpRoot();
+  const troubles: unknown[] = [];
+  const reported: string[] = [];
+  const onRead = async ({ bootId }: { bootId: string }) => {
+    reported.push(bootId);
+    if (reported.length < 2) throw new Error("the database is away");
+  };
+  await using pxe = await tftp.open({ onRead, onTrouble: (error) => troubles.push(error) });
+  await pxe.apply([once([A], "install", "1")]);
+  await readFile(join(tftp.links, linkA));
+  await until(() => reported.length === 2);
+  expect(String(troubles)).toContain("the database is away");
+});
+
+test("read while nobody was watching: reported at the next start, again until something else is deployed", async () => {
+  await using tftp = await makeTftpRoot();
+  {
+    await using pxe = await tftp.open();
+    await pxe.apply([once([A], "install", "1"), once([B], "install", "1")]);
+  }
+  await readFile(join(tftp.links, linkA));
+  for (const _ of [1, 2]) {
+    await using pxe = await tftp.open();
+    await pxe.apply([once([A], "install", "1"), once([B], "install", "1")]); // does not wipe the traces
+    await until(() => pxe.reads.length > 0);
+    expect(pxe.reads).toEqual([{ mac: A, bootId: "1", configuration: "install" }]);
+  }
+});
+
+test("a configuration that was edited reaches a copy that nobody has read", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  await pxe.apply([once([A], "install", "1")]);
+  await writeFile(join(tftp.configurationsDir, "install"), "edited");
+  await utimes(join(tftp.configurationsDir, "install"), 1000, 1000);
+  await pxe.apply([once([A], "install", "1")]);
+  expect(await readFile(join(tftp.links, linkA), "utf8")).toBe("edited");
+  await until(() => pxe.reads.length > 0);
+  expect(pxe.reads).toHaveLength(1);
+});
+
+test("the watch survives that somebody removes the directory of the copies", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  await pxe.apply([once([A], "install", "1")]);
+  await rm(join(tftp.configurationsDir, ".one-shot"), { recursive: true });
+  expect((await pxe.read())[0]?.boots.kind).toBe("elsewhere");
+  await pxe.apply([once([A], "install", "1")]);
+  await readFile(join(tftp.links, linkA));
+  await until(() => pxe.reads.length > 0);
+  expect(pxe.reads).toHaveLength(1);
+});
+
+test("one process keeps the directory; what a killed one left behind is cleared", async () => {
+  await using tftp = await makeTftpRoot();
+  {
+    await using pxe = await tftp.open();
+    await pxe.apply([once([A], "install", "1")]);
+    expect(await refusal(tftp.open())).toMatch(/^state: another process keeps /);
+  }
+  const copies = join(tftp.configurationsDir, ".one-shot");
+  await symlink("conf/local", join(tftp.links, ".reimage-link"));
+  await writeFile(join(copies, ".new-copy"), "half");
+  await writeFile(join(copies, `${linkB}@2@install`), "not linked yet");
+  await using pxe = await tftp.open();
+  expect(Object.keys(await tftp.listing())).toEqual([linkA, "conf"]);
+  expect(await readdir(copies)).toEqual([`${linkA}@1@install`]);
+  expect(pxe.warnings).toEqual([]);
+});
+
+test("directories that cannot work are refused", async () => {
+  await using tftp = await makeTftpRoot();
+  await using other = await makeTftpRoot();
+  expect(await refusal(tftp.open({ configurationsDir: other.configurationsDir }))).toMatch(
+    /^config: .* is not inside /,
+  );
+  expect(await refusal(tftp.open({ root: join(tftp.root, "none") }))).toMatch(
+    /^config: the root of the TFTP server, .*none/,
+  );
+  await rename(tftp.configurationsDir, join(tftp.root, "elsewhere"));
+  expect(await refusal(tftp.open())).toMatch(/^config: the directory of boot configurations, .*conf, cannot be read/);
+});
