@@ -23,8 +23,10 @@ export type ErrorCode =
   | "readback" // the device does not hold what was written
   | "partition-table" // a partition table cannot be parsed or made known to the kernel
   | "command" // an external command failed
+  | "power" // a machine could not be switched, or asked whether it is on
   | "state" // what an earlier run left behind does not fit this run
   | "control" // the control endpoint gave no answer that counts
+  | "aborted" // somebody stopped the run before its first write
   | "database" // the database of the control endpoint
   // What the control endpoint answers; see server/api/problems.ts for the statuses.
   | "invalid"

@@ -13,7 +13,39 @@ interface Contradiction {
 
 /** Everything that the schema, which looks at one key at a time, cannot see. */
 export function findContradictions(config: Parsed): Contradiction[] {
-  return [...inImage(config), ...inOldOs(config)];
+  return [...inImage(config), ...inOldOs(config), ...inControl(config)];
+}
+
+/** The longest that a machine which the endpoint lets wait shows no sign of life. */
+const WAITING_SIGN_SECONDS = 60;
+
+function inControl({ control, watchdog }: Parsed): Contradiction[] {
+  if (control === null) return [];
+  const found = inControlAlone(control);
+  if (control.decides && watchdog.enabled && watchdog.stallSeconds <= WAITING_SIGN_SECONDS) {
+    const problem = `watchdog.stallSeconds (${watchdog.stallSeconds}) must be more than ${WAITING_SIGN_SECONDS} with control.decides: the watchdog would reset a machine that the endpoint lets wait`;
+    found.push({ key: "watchdog.stallSeconds", problem });
+  }
+  return found;
+}
+
+/** As `findContradictions`, in the section of the control endpoint alone. */
+export function inControlAlone(control: NonNullable<Parsed["control"]>): Contradiction[] {
+  const found: Contradiction[] = [];
+  if (control.token !== null && control.tokenFile !== null) {
+    const problem = "control.token and control.tokenFile are both set: which of them counts?";
+    found.push({ key: "control.tokenFile", problem });
+  }
+  if (control.ca !== null && !control.url.startsWith("https://")) {
+    found.push({ key: "control.ca", problem: "control.ca is for https, and control.url does not begin with https://" });
+  }
+  const { username, password, search, hash } = new URL(control.url);
+  if (username + password + search + hash !== "") {
+    const problem =
+      "control.url must not hold a user name, a password, ? or #; the token belongs into control.tokenFile";
+    found.push({ key: "control.url", problem });
+  }
+  return found;
 }
 
 function inImage({ image, watchdog }: Parsed): Contradiction[] {

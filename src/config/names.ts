@@ -40,6 +40,11 @@ export function webAddressProblem(text: string): string | null {
   return /^https?:\/\/[^/\s]+/.test(text) && URL.canParse(text) ? null : "expected an http(s) URL";
 }
 
+/** What is wrong with the name by which the control endpoint knows a machine. */
+export function machineProblem(text: string): string | null {
+  return /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/.test(text) ? null : "expected a UUID";
+}
+
 /** What is wrong with the name of an old file system. */
 export function oldFileSystemProblem(text: string): string | null {
   return TAGGED.test(text) || DEVICE.test(text)

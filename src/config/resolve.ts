@@ -1,11 +1,11 @@
 /** Defaults, then the file, then the overrides: the configuration of a run, or everything that is wrong with it (pure). */
-import type { z } from "zod";
+import { z } from "zod";
 import { ReimageError } from "../errors.ts";
-import { findContradictions } from "./contradictions.ts";
+import { findContradictions, inControlAlone } from "./contradictions.ts";
 import { configKeys, knownWords } from "./keys.ts";
 import { mountPointProblem } from "./names.ts";
 import { nearest } from "./nearest.ts";
-import { type Config, configSchema, DEFAULT_PUBLIC_KEY, REQUIRED_SECTIONS } from "./schema.ts";
+import { type Config, configSchema, controlSchema, DEFAULT_PUBLIC_KEY, REQUIRED_SECTIONS } from "./schema.ts";
 import { findKeyLines, isTree, parseYamlFile, type Tree } from "./yaml-file.ts";
 
 /** One key set outside the file. `origin` says where, for messages. */
@@ -22,11 +22,47 @@ export interface Override {
  * @throws ReimageError code `config`, naming every problem, where it stands, and the known key nearest to an unknown one
  */
 export function resolveConfig(fileText: string | null, fileName: string, overrides: readonly Override[]): Config {
+  const { tree, problems, where } = readKeys(fileText, fileName, overrides);
+  for (const name of REQUIRED_SECTIONS) if (tree[name] === undefined || tree[name] === null) tree[name] = {};
+  const result = configSchema.safeParse(tree);
+  if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, tree, where)));
+  if (result.success)
+    problems.push(...findContradictions(result.data).map(({ key, problem }) => `${where(key)}: ${problem}`));
+  if (!result.success || problems.length > 0) {
+    throw configError(fileText === null ? [...problems, `(${fileName} does not exist)`] : problems);
+  }
+  const { image, ...rest } = result.data;
+  const publicKey = { publicKey: image.publicKey ?? DEFAULT_PUBLIC_KEY, publicKeyNamed: image.publicKey !== null };
+  return { ...rest, image: { ...image, ...publicKey } };
+}
+
+const reporting = z.object({ control: controlSchema.nullable().default(null), log: configSchema.shape.log });
+
+/**
+ * The keys that reporting needs, from a configuration that may lack everything else: `control` and `log`.
+ * @throws ReimageError code `config`, as `resolveConfig`
+ */
+export function resolveReporting(
+  fileText: string | null,
+  fileName: string,
+  overrides: readonly Override[],
+): Pick<Config, "control" | "log"> {
+  const { tree, problems, where } = readKeys(fileText, fileName, overrides);
+  const result = reporting.safeParse(tree);
+  if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, tree, where)));
+  const control = result.data?.control ?? null;
+  if (control !== null)
+    problems.push(...inControlAlone(control).map(({ key, problem }) => `${where(key)}: ${problem}`));
+  if (!result.success || problems.length > 0) throw configError(problems);
+  return result.data;
+}
+
+/** The keys as they are written, what is wrong with them whatever the schema says, and where each one stands. */
+function readKeys(fileText: string | null, fileName: string, overrides: readonly Override[]) {
   const problems: string[] = [];
   const file = parseYamlFile(fileText ?? "");
   if ("problem" in file) throw configError([`${fileName}: ${file.problem}`], file.cause);
   const tree = file.tree;
-  for (const name of REQUIRED_SECTIONS) if (tree[name] === undefined || tree[name] === null) tree[name] = {};
 
   const origins = new Map<string, string>();
   for (const override of overrides) {
@@ -47,17 +83,7 @@ export function resolveConfig(fileText: string | null, fileName: string, overrid
     if (place !== null) return place;
     return key.includes(".") ? where(key.slice(0, key.lastIndexOf("."))) : fileName;
   };
-
-  const result = configSchema.safeParse(tree);
-  if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, tree, where)));
-  if (result.success)
-    problems.push(...findContradictions(result.data).map(({ key, problem }) => `${where(key)}: ${problem}`));
-  if (!result.success || problems.length > 0) {
-    throw configError(fileText === null ? [...problems, `(${fileName} does not exist)`] : problems);
-  }
-  const { image, ...rest } = result.data;
-  const publicKey = { publicKey: image.publicKey ?? DEFAULT_PUBLIC_KEY, publicKeyNamed: image.publicKey !== null };
-  return { ...rest, image: { ...image, ...publicKey } };
+  return { tree, problems, where };
 }
 
 /** Whether a dotted key, of a section too, is in the schema. A mount point is. */

@@ -1,6 +1,7 @@
 /** The configuration: what it means once resolved, and the schema that a file and its overrides must satisfy. */
 import { z } from "zod";
 import {
+  machineProblem,
   mountPointProblem,
   newFileSystemProblem,
   oldFileSystemProblem,
@@ -63,7 +64,25 @@ export interface Config {
   };
   /** The longest wait for the disks that the configuration names to appear. */
   readonly waitSeconds: number;
-  readonly control: { readonly url: string; readonly token: string | null } | null;
+  readonly control: ControlConfig | null;
+}
+
+/** The control endpoint: whom to tell, and maybe to ask. */
+export interface ControlConfig {
+  /** What stands before `/api/v1`. */
+  readonly url: string;
+  /** What this machine identifies itself with; null: `tokenFile` holds it. */
+  readonly token: string | null;
+  /** The file with the token, here or in the old OS; null: the default one, where it exists. */
+  readonly tokenFile: string | null;
+  /** The file with the CA certificates (PEM) that replace the built-in ones; null: those. */
+  readonly ca: string | null;
+  /** Whether nothing is written unless the endpoint says so. */
+  readonly decides: boolean;
+  /** The UUID by which the endpoint knows this machine; null: what the firmware says. */
+  readonly machine: string | null;
+  /** How long one request may take. */
+  readonly timeoutSeconds: number;
 }
 
 /** Where the key is looked for if the configuration does not say. */
@@ -106,6 +125,17 @@ const newFileSystem = z
   .pipe(checked(newFileSystemProblem));
 const url = checked(webAddressProblem);
 
+/** The section of the control endpoint, which a configuration may consist of alone where nothing is reimaged. */
+export const controlSchema = section({
+  url,
+  token: text.nullable().default(null),
+  tokenFile: absolutePath.nullable().default(null),
+  ca: absolutePath.nullable().default(null),
+  decides: z.boolean("expected true or false").default(false),
+  machine: checked(machineProblem).nullable().default(null),
+  timeoutSeconds: seconds.default(10),
+});
+
 /** The sections that are there even if nothing is written in them. */
 export const REQUIRED_SECTIONS = ["image", "target", "old", "new", "retention", "watchdog"] as const;
 
@@ -138,7 +168,5 @@ export const configSchema = section({
     stallSeconds: seconds.default(600),
   }),
   waitSeconds: z.int("expected a whole number of seconds").min(0, "must not be negative").default(60),
-  control: section({ url, token: text.nullable().default(null) })
-    .nullable()
-    .default(null),
+  control: controlSchema.nullable().default(null),
 });

@@ -21,8 +21,13 @@ export async function openConnection(name: string, options: HttpOptions): Promis
   };
 }
 
-async function readCertificates(path: string): Promise<string> {
-  const hint = "image.ca must be a file with the CA's certificate in PEM; add it to the initramfs, below /etc/reimage";
+/**
+ * CA certificates in PEM.
+ * @param key the key of the configuration that names the file
+ * @throws ReimageError `config` where it cannot be read, or holds no certificate.
+ */
+export async function readCertificates(path: string, key = "image.ca"): Promise<string> {
+  const hint = `${key} must be a file with the CA's certificate in PEM; add it to the initramfs, below /etc/reimage`;
   const text = await readFile(path, "latin1").catch((cause) => {
     throw new ReimageError("config", `the CA certificates ${path} cannot be read`, { cause, hint });
   });

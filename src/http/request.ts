@@ -128,7 +128,7 @@ async function within<T>(waitMs: number, promise: Promise<T>): Promise<T> {
  * fetch obeys these variables, and cannot be told not to. The kernel gives every unknown name=value of its command line to
  * init as a variable, so one could be there by mistake.
  */
-function forgetProxies(): void {
+export function forgetProxies(): void {
   for (const name of ["http_proxy", "https_proxy", "all_proxy"]) {
     delete process.env[name];
     delete process.env[name.toUpperCase()];

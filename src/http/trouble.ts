@@ -1,4 +1,4 @@
-/** What can be wrong with one answer of one server. It stays inside this folder: whoever asks gets a ReimageError. */
+/** What can be wrong with one answer of one server. Who asks for an image gets a ReimageError instead. */
 
 /** `passing`: ask again. `absent`: the server says that there is no such file. `lasting`: asking again would not help. */
 export type TroubleKind = "passing" | "absent" | "lasting";
@@ -43,11 +43,11 @@ export function statusTrouble(status: number, headers: Headers): Trouble {
   return new Trouble("passing", reason, /^[0-9]{1,6}$/.test(retryAfter) ? Number(retryAfter) : 0);
 }
 
-const untrusted =
-  "shows a certificate of a CA that is not trusted here (image.ca names the file with the CA's certificate, which replaces the built-in ones)";
-
-/** What a failed connection means. The runtime's own words are left out: they hold the whole URL. */
-export function connectionTrouble(thrown: unknown): Trouble {
+/**
+ * What a failed connection means. The runtime's own words are left out: they hold the whole URL.
+ * @param caKey the key of the configuration that names the CA certificates of this server
+ */
+export function connectionTrouble(thrown: unknown, caKey = "image.ca"): Trouble {
   const code = codeOf(thrown);
   const clock = () => `the clock of this machine says ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`;
   switch (code) {
@@ -57,7 +57,10 @@ export function connectionTrouble(thrown: unknown): Trouble {
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
     case "CERT_UNTRUSTED":
-      return new Trouble("lasting", untrusted);
+      return new Trouble(
+        "lasting",
+        `shows a certificate of a CA that is not trusted here (${caKey} names the file with the CA's certificate, which replaces the built-in ones)`,
+      );
     case "CERT_HAS_EXPIRED":
       return new Trouble("lasting", `shows a certificate that has expired (${clock()})`);
     case "CERT_NOT_YET_VALID":

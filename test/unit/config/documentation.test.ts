@@ -21,11 +21,12 @@ describe("docs/configuration.md", () => {
     );
   });
 
-  test("there are examples, and the second one and the one with a web server set most of the keys", () => {
-    expect(examples.length).toBe(4);
+  test("there are examples, and between them they set the keys", () => {
+    expect(examples.length).toBe(5);
     for (const key of configKeys.keys()) {
       const isWeb = /^image\.(mirrors|ca|timeoutSeconds|stallSeconds)$/.test(key);
-      const example = examples[isWeb ? 3 : 1];
+      const isAsking = /^control\.(tokenFile|ca|decides|machine|timeoutSeconds)$/.test(key);
+      const example = examples[isWeb ? 3 : isAsking ? 4 : 1];
       if (key !== "image.manifest") expect(example).toContain(`${key.slice(key.lastIndexOf(".") + 1)}:`);
     }
   });
@@ -35,15 +36,17 @@ describe("docs/configuration.md", () => {
   });
 
   test("the defaults are what it says", () => {
-    const config: object = resolveConfig(leastExample, "the example", []);
+    const least: object = resolveConfig(leastExample, "the example", []);
+    const withControl: object = resolveConfig(`${leastExample}control: { url: http://x }\n`, "the example", []);
     let compared = 0;
     for (const [key, column] of documented) {
+      const config = key.startsWith("control.") ? withControl : least;
       const value = key.split(".").reduce<unknown>((node, name) => Object(node)[name], config);
       if (column.startsWith("none")) expect([key, value]).toEqual([key, undefined === value ? undefined : null]);
       if (!/^`[^`<]+`$/.test(column) || key === "target.disk") continue;
       expect([key, value]).toEqual([key, Bun.YAML.parse(column.slice(1, -1))]);
       compared += 1;
     }
-    expect(compared).toBe(14);
+    expect(compared).toBe(16);
   });
 });

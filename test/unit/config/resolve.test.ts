@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { describeConfig } from "../../../src/config/describe.ts";
 import { parseKernelCommandLine } from "../../../src/config/kernel-command-line.ts";
-import { type Override, resolveConfig } from "../../../src/config/resolve.ts";
+import { type Override, resolveConfig, resolveReporting } from "../../../src/config/resolve.ts";
 import type { Config } from "../../../src/config/schema.ts";
 import { refuseUnsupported } from "../../../src/config/support.ts";
 import { ReimageError } from "../../../src/errors.ts";
@@ -111,7 +111,15 @@ describe("resolveConfig", () => {
       shells: [],
       watchdog: { enabled: false, timeoutSeconds: 30, stallSeconds: 120 },
       waitSeconds: 0,
-      control: { url: "https://deploy.example:8443/v1", token: "s3cret" },
+      control: {
+        url: "https://deploy.example:8443/v1",
+        token: "s3cret",
+        tokenFile: null,
+        ca: null,
+        decides: false,
+        machine: null,
+        timeoutSeconds: 10,
+      },
     });
   });
 
@@ -204,6 +212,14 @@ describe("what is wrong with a configuration", () => {
     ["control: { url: ftp://x }", "control.url: expected an http(s) URL"],
     ["control: { url: http://x, token: 123 }", "control.token: expected text (put a value made of digits in quotes)"],
     ["control: { token: abc }", "control.url is missing"],
+    ["control: { decides: true }", "control.url is missing"],
+    ["control: { url: http://x, machine: kiosk-7 }", "control.machine: expected a UUID"],
+    ["control: { url: http://x, timeoutSeconds: 0 }", "control.timeoutSeconds: must be at least 1"],
+    ["control: { url: http://x, tokenFile: token }", 'control.tokenFile: "token" is not an absolute path'],
+    ["control: { url: http://x, token: a, tokenFile: /b }", "control.token and control.tokenFile are both set"],
+    ["control: { url: http://x, ca: /ca.pem }", "control.url does not begin with https://"],
+    ["control: { url: http://a:b@x }", "control.url must not hold a user name"],
+    ["control: { url: 'http://x/?token=1' }", "control.url must not hold a user name"],
     ["target: { disk: /dev/sda }", 'target.disk: "/dev/sda" names no disk: expected old-root, or one or more of'],
     ["new: { root: 2 }", "line 5: new stands on line 4 already"],
   ])("%s", (line, expected) => {
@@ -280,15 +296,17 @@ describe("what is wrong with a configuration", () => {
   );
 
   test("no message and no description shows a secret", () => {
-    const file = `${least}control: { url: "https://user:pw@host/", token: s3cret }\n`;
+    const file = `${least}control: { url: "https://host/", token: s3cret }\n`;
     const described = describeConfig(resolve(file));
     expect(described).toContain("control.token: <hidden>\n");
-    expect(described).toContain("control.url: https://<hidden>@host/\n");
+    const ofImage = describeConfig(resolve(least, set("image.source", "https://user:pw@host/os.img")));
+    expect(ofImage).toContain("image.source: https://<hidden>@host/os.img\n");
     expect(described).not.toContain("s3cret");
     expect(problem(file.replace("s3cret", "[s3cret]"))).not.toContain("s3cret");
     expect(problem(`${file}image: 1`)).not.toContain("s3cret");
     expect(problem(least, set("image.source", "http://user:pw@"))).not.toContain("pw");
     expect(problem(least, set("control.url", "ftp://user:pw@x"))).not.toContain("pw");
+    expect(problem(least, set("control.url", "http://user:pw@x"))).not.toContain("pw");
   });
 });
 
@@ -317,5 +335,27 @@ describe("fuzzing", () => {
     }
     expect(refused).toBeGreaterThan(500);
     expect(refused).toBeLessThan(1000);
+  });
+});
+
+describe("what reporting needs", () => {
+  const reporting = (text: string | null, ...overrides: Parameters<typeof resolveConfig>[2]) =>
+    resolveReporting(text, "reimage.yaml", overrides);
+
+  test("a configuration that says nothing of a reimage will do, and so will a whole one", () => {
+    const control = { token: null, tokenFile: null, ca: null, decides: false, machine: null, timeoutSeconds: 10 };
+    const url = "https://deploy.example/";
+    expect(reporting(`control: { url: "${url}" }\n`)).toEqual({ control: { ...control, url }, log: null });
+    expect(reporting(null, set("control.url", url))).toEqual({ control: { ...control, url }, log: null });
+    expect(reporting(kiosk)).toMatchObject({ control: { token: "s3cret" }, log: "/kiosk/log" });
+    expect(reporting(least)).toEqual({ control: null, log: null });
+  });
+
+  test.each([
+    ["control: { url: ftp://x }", "reimage.yaml line 1: control.url: expected an http(s) URL"],
+    ["control: { url: http://x, ca: /ca.pem }", "control.url does not begin with https://"],
+    ["control: { uri: http://x }", "unknown key control.uri; did you mean control.url?"],
+  ])("%s", (text, expected) => {
+    expect(() => reporting(text)).toThrow(expect.objectContaining({ message: expect.stringContaining(expected) }));
   });
 });
