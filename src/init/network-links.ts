@@ -56,7 +56,7 @@ export async function bringUp(wanted: NetworkArguments, options: BringUpOptions)
       const link = await attempt(request, interfaces, wanted.nameservers, failures, options);
       if (link !== null) up.set(request, link);
     }
-    if (up.size === wanted.requests.length) return [...up.values()];
+    if (up.size === wanted.requests.length) return wanted.requests.flatMap((request) => up.get(request) ?? []);
     if (performance.now() >= deadline) {
       const missing = wanted.requests.filter((request) => !up.has(request));
       throw networkError(missing, readInterfaces(), options.waitSeconds, failures);

@@ -48,8 +48,8 @@ export interface Network extends AsyncDisposable {
 
 /** How long a further look takes: a cable, and then a DHCP server that answers at once. */
 const LOOK_SECONDS = 10;
-/** The pauses between further looks grow up to this. */
-const MAX_PAUSE_SECONDS = 15;
+/** The pauses before further looks; the last one again and again. */
+const PAUSES_SECONDS: readonly number[] = [1, 2, 4, 8, 15];
 
 /** Begins to bring the network up, as far as `need` says, and returns at once. */
 export function startNetwork(
@@ -78,7 +78,7 @@ export function startNetwork(
       listener.onWarning(`the run goes on without the network: ${describeError(failure.error)}`);
     }
     if (failure.error instanceof ReimageError && failure.error.code === "config") return false; // as wrong at any later time
-    return await keepLooking(() => look(Math.min(waitSeconds, LOOK_SECONDS)), stop.signal);
+    return await keepLooking(() => look(Math.min(waitSeconds, LOOK_SECONDS)), PAUSES_SECONDS, stop.signal);
   });
   return {
     async ready() {
@@ -93,11 +93,18 @@ export function startNetwork(
   };
 }
 
-/** Looks again and again, in silence. @returns true after a look that found what it looked for, false once `signal` is aborted. */
-async function keepLooking(look: () => Promise<void>, signal: AbortSignal): Promise<boolean> {
-  for (let pauseSeconds = 1; ; pauseSeconds = Math.min(pauseSeconds * 2, MAX_PAUSE_SECONDS)) {
+/**
+ * Looks again and again, in silence, with a pause before each look; the last of the pauses is repeated.
+ * @returns true after a look that did not fail, false once `signal` is aborted.
+ */
+export async function keepLooking(
+  look: () => Promise<void>,
+  pausesSeconds: readonly number[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (let i = 0; ; i += 1) {
     try {
-      await sleep(pauseSeconds * 1000, undefined, { signal });
+      await sleep((pausesSeconds[i] ?? pausesSeconds.at(-1) ?? 0) * 1000, undefined, { signal });
       await look();
       return true;
     } catch {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeLink, type NetworkNeed, networkNeed, startNetwork } from "../../../src/init/network.ts";
+import { describeLink, keepLooking, type NetworkNeed, networkNeed, startNetwork } from "../../../src/init/network.ts";
 import { areInSameNetwork, isIpv4, parseMac, parsePrefixLength } from "../../../src/init/network-address.ts";
 import { parseNetworkArguments } from "../../../src/init/network-arguments.ts";
 import { parseLease } from "../../../src/init/network-dhcp.ts";
@@ -92,6 +92,34 @@ test("where nothing needs the network, it is never up, and nothing is said", asy
   await network.ready();
   expect(await network.up()).toBe(false);
   expect(told).toEqual([]);
+});
+
+describe("looking further", () => {
+  test("goes on after looks that fail, and ends with the first that does not", async () => {
+    let looks = 0;
+    const look = async () => {
+      looks += 1;
+      if (looks < 5) throw new Error("no carrier");
+    };
+    expect(await keepLooking(look, [0.001, 0.002], new AbortController().signal)).toBe(true);
+    expect(looks).toBe(5);
+  });
+
+  test("ends in the middle of a pause once nobody wants it any more", async () => {
+    const stop = new AbortController();
+    const ended = keepLooking(async () => {}, [100_000], stop.signal);
+    stop.abort();
+    expect(await ended).toBe(false);
+  });
+
+  test("ends after a look that was broken off", async () => {
+    const stop = new AbortController();
+    const look = async () => {
+      stop.abort();
+      throw new Error("aborted");
+    };
+    expect(await keepLooking(look, [0], stop.signal)).toBe(false);
+  });
 });
 
 const card = (
