@@ -97,7 +97,7 @@ function resolveIp({ argument, interface: named, method, mtuBytes }: ParsedIp, f
   if (wanted === null && vlans.length > 1) throw new Problem("names no interface, and there are several vlan=");
   const vlan = wanted === null ? vlans[0] : vlans.find(({ name }) => name === wanted);
   if (vlan !== undefined) return { argument, ...placeOf(vlan, names), method, mtuBytes };
-  if (wanted !== null && isVlanName(wanted) && !names.has(wanted)) {
+  if (wanted !== null && isVlanName(wanted)) {
     throw new Problem(`${wanted} is a VLAN: vlan=${wanted}:<interface> is missing`);
   }
   return {
@@ -139,7 +139,9 @@ function parseIfname(value: string): [string, string] {
   const colon = value.indexOf(":");
   const mac = parseMac(value.slice(colon + 1));
   if (colon < 1 || mac === null) throw new Problem("expected ifname=<name>:<MAC address>");
-  return [value.slice(0, colon), mac];
+  const name = value.slice(0, colon);
+  if (isVlanName(name)) throw new Problem(`${name} is the name of a VLAN, not of a card`);
+  return [name, mac];
 }
 
 /** `01-52-54-00-12-34-56`: the hardware type (1: Ethernet) and the MAC address. */

@@ -240,6 +240,7 @@ describe("refused, with the argument and the reason", () => {
     ["bridge=br0:eth0", "is not supported yet"],
     ["bond=bond0:eth0,eth1", "is not supported yet"],
     ["rd.route=192.0.2.0/24:10.1.2.1", "is not supported yet"],
+    [`ifname=vlan5:${mac}`, "vlan5 is the name of a VLAN, not of a card"],
     ["ifname=lan", "expected ifname=<name>:<MAC address>"],
     ["BOOTIF=eth0", "expected BOOTIF=01-<MAC address with dashes>"],
     ["ip=dhcp ip=eth0:dhcp", "ip=dhcp: names no interface, and there are several ip="],
