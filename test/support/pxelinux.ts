@@ -51,3 +51,11 @@ export async function makeTftpRoot(names: readonly string[] = ["local", "install
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await Bun.sleep(20);
 }
+
+/** Fifty hosts of two network cards each. */
+export function fiftyHosts(): string[][] {
+  return Array.from({ length: 50 }, (_, host) => {
+    const digits = host.toString(16).padStart(2, "0");
+    return [`52:54:00:00:00:${digits}`, `52:54:00:00:01:${digits}`];
+  });
+}

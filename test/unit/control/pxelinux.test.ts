@@ -1,5 +1,6 @@
 /** Real directories and links, without a TFTP server. */
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ReimageError } from "../../../src/errors.ts";
@@ -198,6 +199,56 @@ test("read while nobody was watching: reported at the next start, again until so
     await until(() => pxe.reads.length > 0);
     expect(pxe.reads).toEqual([{ mac: A, bootId: "1", configuration: "install" }]);
   }
+});
+
+test("neither an edited configuration nor a clock that was set back hides a boot", async () => {
+  await using tftp = await makeTftpRoot();
+  {
+    await using pxe = await tftp.open();
+    await pxe.apply([once([A], "install", "1"), once([B], "install", "1")]);
+  }
+  await readFile(join(tftp.links, linkA));
+  await utimes(join(tftp.links, linkB), new Date("2126-01-01"), 1); // read at a time that is still to come
+  await writeFile(join(tftp.configurationsDir, "install"), "edited");
+  await using pxe = await tftp.open();
+  await pxe.apply([once([A], "install", "1"), once([B], "install", "1")]);
+  await until(() => pxe.reads.length > 1);
+  expect(pxe.reads.map(({ mac }) => mac)).toEqual([A, B]);
+});
+
+test("a server that maps the file into its memory", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  await pxe.apply([once([A], "install", "1")]);
+  const program =
+    "import mmap, sys; f = open(sys.argv[1]); print(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)[0])";
+  await Bun.$`python3 -c ${program} ${join(tftp.links, linkA)}`.quiet();
+  await until(() => pxe.reads.length > 0);
+});
+
+test("more events than the kernel keeps: the boot whose events were dropped is found all the same", async () => {
+  await using tftp = await makeTftpRoot();
+  const troubles: unknown[] = [];
+  await using pxe = await tftp.open({ onTrouble: (error) => troubles.push(error) });
+  await pxe.apply([A, B, C].map((mac) => once([mac], "install", "1")));
+  const kept = Number(readFileSync("/proc/sys/fs/inotify/max_queued_events", "utf8"));
+  for (let events = 0; events <= kept; events += 6) {
+    for (const link of [linkA, linkB]) readFileSync(join(tftp.links, link)); // without letting the watch have its turn
+  }
+  readFileSync(join(tftp.links, linkC));
+  await until(() => pxe.reads.length > 2);
+  expect(pxe.reads.map(({ mac }) => mac).sort()).toEqual([A, B, C]);
+  expect(troubles).toEqual([]);
+});
+
+test("many at the same time wait for one another", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  const macs = Array.from({ length: 30 }, (_, n) => `52:54:00:00:00:${(n + 16).toString(16)}`);
+  await Promise.all(macs.map((mac, n) => pxe.apply([n % 2 ? lasting([mac], "local") : once([mac], "install", "1")])));
+  expect((await pxe.read()).map(({ boots }) => boots.kind)).toEqual(
+    macs.map((_, n) => (n % 2 ? "configuration" : "one-shot")),
+  );
 });
 
 test("a configuration that was edited reaches a copy that nobody has read", async () => {

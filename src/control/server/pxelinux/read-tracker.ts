@@ -32,6 +32,8 @@ export interface ReadTracker {
   opened(name: string): void;
   read(name: string, nowMs: number): void;
   closed(name: string): void;
+  /** Events were lost: who has which file open is no longer known, and not waited for. */
+  forgetOpenings(): void;
   /** The copies whose boot counts now; each is named once. */
   takeDue(nowMs: number): string[];
   /** Reporting it has failed: it is due again at that time. */
@@ -67,6 +69,9 @@ export function createReadTracker({ retryWindowMs, longestReadMs }: ReadTimes): 
       const copy = copies.get(name);
       // Below zero where it was open before it was followed, or where the kernel told two openings as one.
       if (copy !== undefined) copy.openCount = Math.max(0, copy.openCount - 1);
+    },
+    forgetOpenings: () => {
+      for (const copy of copies.values()) copy.openCount = 0;
     },
     takeDue: (nowMs) => {
       const due: string[] = [];

@@ -71,7 +71,10 @@ export async function openReadWatch(options: WatchOptions): Promise<ReadWatch> {
           await makeCopyDirectory(directory);
           watchDirectory();
         }
-        if (mask & (inotify.IN_Q_OVERFLOW | inotify.IN_IGNORED)) for (const each of tracker.names()) toLookAt.add(each);
+        if (mask & (inotify.IN_Q_OVERFLOW | inotify.IN_IGNORED)) {
+          tracker.forgetOpenings();
+          for (const each of tracker.names()) toLookAt.add(each);
+        }
       }
     }
     for (const name of toLookAt) await look(name);
