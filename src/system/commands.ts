@@ -61,6 +61,46 @@ export async function filterBytes(
   throw commandError(name, args, { ...result, stderr }, options);
 }
 
+/** How a program ended. `exitCode` and `signal` are null where there is none; `problem` is the reason of neither. */
+export interface ProgramEnd {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly problem: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Starts a program that an operator named: none of ours, so no list of tools holds it. It leads a process group of its own,
+ * so that what it starts can be ended with it. More than `maxOutputBytes` of output end it. `ended` never rejects.
+ */
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  options: { readonly env: Readonly<Record<string, string>>; readonly maxOutputBytes: number },
+): { readonly pid: number | undefined; readonly ended: Promise<ProgramEnd>; abandon(): void } {
+  const subprocess = execa(program, args, {
+    reject: false,
+    stdin: "ignore",
+    detached: true,
+    maxBuffer: options.maxOutputBytes,
+    env: { ...environment, ...options.env },
+    extendEnv: false,
+  });
+  const ended = subprocess.then((result) => ({
+    exitCode: result.exitCode ?? null,
+    signal: result.signal ?? null,
+    problem: result.isMaxBuffer ? "printed too much" : (result.originalMessage ?? null),
+    stdout: result.stdout,
+    stderr: result.stderr,
+  }));
+  const abandon = () => {
+    subprocess.stdout.destroy();
+    subprocess.stderr.destroy();
+  };
+  return { pid: subprocess.pid, ended, abandon };
+}
+
 /** A command that turns bytes into bytes. Disposing ends it, whatever it is doing. */
 export interface Filter extends AsyncDisposable {
   /**
