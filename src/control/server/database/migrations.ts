@@ -26,6 +26,7 @@ function migrations(dialect: Dialect): Record<string, Migration> {
       machine_id text references machines (id) on delete cascade, secret_sha256 text not null, state text not null,
       created_at ${integer} not null, expires_at ${integer});
     create index tokens_of_machine on tokens (machine_id);
+    create unique index tokens_by_secret on tokens (secret_sha256);
     create table enrolment_codes (
       code_sha256 text primary key, machine_id text, created_by text not null, created_at ${integer} not null,
       expires_at ${integer} not null, used_at ${integer}, used_by text);

@@ -19,6 +19,8 @@ export interface WriteScope {
   readonly db: Transaction<Tables>;
   readonly nowMs: number;
   readonly actor: Actor;
+  /** Whether rows that are read must be locked; SQLite has one transaction at a time anyway. */
+  readonly isPostgres: boolean;
   /** Reads a machine and keeps it from every other transaction; all that changes a machine's fate begins with it. */
   lockMachine(id: string): Promise<MachineRow | null>;
   /** As `lockMachine` for several, in the order given, which must be ascending; returns the ids of those that there are. */
@@ -73,6 +75,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
         db: trx,
         nowMs: now(),
         actor,
+        isPostgres: dialect === "postgres",
         async lockMachine(id) {
           let query = trx.selectFrom("machines").selectAll().where("id", "=", id);
           if (dialect === "postgres") query = query.forUpdate(); // SQLite has one transaction at a time anyway

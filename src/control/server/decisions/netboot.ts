@@ -19,8 +19,6 @@ export interface NetbootDecision {
   readonly configuration: string;
   /** What is deployed from now on; null: as before. */
   readonly next: DeploymentFacts | null;
-  /** Whether this was the last boot into the reinstallation that was allowed. */
-  readonly isExhausted: boolean;
 }
 
 /**
@@ -33,19 +31,19 @@ export function decideNetboot(
   isReinstallOpen: boolean,
   nowMs: number,
 ): NetbootDecision {
-  if (deployment === null) return { configuration: LOCAL, next: null, isExhausted: false };
+  if (deployment === null) return { configuration: LOCAL, next: null };
   const { answeredAtMs, answeredConfiguration } = deployment;
   const isSameBoot = answeredAtMs !== null && nowMs >= answeredAtMs && nowMs - answeredAtMs < SAME_BOOT_MILLISECONDS;
   if (isSameBoot && answeredConfiguration !== null) {
-    return { configuration: answeredConfiguration, next: null, isExhausted: false };
+    return { configuration: answeredConfiguration, next: null };
   }
   const { configuration, boots, afterwards, isByOperator } = deployment;
   if (configuration === REINSTALL && !isReinstallOpen && !isByOperator) {
-    return { configuration: LOCAL, next: null, isExhausted: false };
+    return { configuration: LOCAL, next: null };
   }
   const answered = { answeredAtMs: nowMs, answeredConfiguration: configuration };
-  if (boots === null) return { configuration, next: { ...deployment, ...answered }, isExhausted: false };
-  if (boots > 1) return { configuration, next: { ...deployment, boots: boots - 1, ...answered }, isExhausted: false };
+  if (boots === null) return { configuration, next: { ...deployment, ...answered } };
+  if (boots > 1) return { configuration, next: { ...deployment, boots: boots - 1, ...answered } };
   const next = { configuration: afterwards, boots: null, afterwards: LOCAL, isByOperator: false, ...answered };
-  return { configuration, next, isExhausted: configuration === REINSTALL };
+  return { configuration, next };
 }

@@ -1,5 +1,6 @@
 /** The open reinstallation of a machine: read for a decision, and changed as the decision says. */
 import type { Kysely } from "kysely";
+import { LOCAL, REINSTALL } from "../../protocol/boot.ts";
 import { type Image, imageSchema } from "../../protocol/image.ts";
 import { bootInfoSchema, type WireBootInfo } from "../../protocol/machine.ts";
 import type { WriteScope } from "../database/store.ts";
@@ -81,6 +82,8 @@ export async function applyTransition(
     if (boot === "rescue") await setDeployment(scope, machine.id, await rescueDeployment(scope));
     if (boot === "local") await setDeployment(scope, machine.id, bootLocal);
   }
+  if (to.state === "running" || to.state === "waiting")
+    await allowBoots(scope, machine.id, row.most_attempts - to.attempt);
   if (to.state === "succeeded" && proven !== null) {
     const bootInfo = proven.bootInfo === null ? null : JSON.stringify(proven.bootInfo);
     const known = { image_id: proven.imageId, boot_info: bootInfo };
@@ -108,4 +111,14 @@ export async function applyTransition(
     const detail = { from: facts.state, to: to.state, attempt: to.attempt, target: to.target, reason: to.reason };
     await scope.audit(`reinstall.${to.state}`, `machine:${machine.id}`, detail);
   }
+}
+
+/** The machine has called: its network boots are counted anew, by the attempts that are left. One is needed to be told to stop. */
+async function allowBoots(scope: WriteScope, machineId: string, attemptsLeft: number): Promise<void> {
+  await scope.db
+    .updateTable("deployments")
+    .set({ configuration: REINSTALL, boots: Math.max(1, attemptsLeft), afterwards: LOCAL })
+    .where("machine_id", "=", machineId)
+    .where("by_operator", "=", 0)
+    .execute();
 }
