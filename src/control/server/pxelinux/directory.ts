@@ -2,13 +2,13 @@
  * pxelinux.cfg kept as symbolic links: a projection of the deployments in the database onto a directory that any TFTP server
  * serves. What each machine boots is decided elsewhere; here it is carried out, and read back.
  */
-import { rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { ReimageError } from "../../../errors.ts";
 import { type PxeDeployment, planDeployments } from "./apply.ts";
 import { type ConfigurationFile, readConfigurationFiles } from "./configurations.ts";
 import { type PxeEntry, readEntries, switchLinks } from "./links.ts";
-import type { OneShot } from "./names.ts";
+import { type OneShot, oneShotName } from "./names.ts";
 import { clearCopies, prepareCopy } from "./one-shot-copies.ts";
 import { lockDirectory, openPaths, prepareDirectories, readLinkedCopies, unwritable } from "./opening.ts";
 import { openReadWatch } from "./watch.ts";
@@ -80,7 +80,11 @@ export async function openPxelinuxDirectory(options: PxelinuxOptions): Promise<P
     clearTimeout(removals.get(name));
     const remove = () => {
       removals.delete(name);
-      rm(join(paths.copies, name), { force: true }).catch(onTrouble);
+      try {
+        rmSync(join(paths.copies, name), { force: true }); // at once, or it could hit the copy that is made anew
+      } catch (error) {
+        onTrouble(error);
+      }
     };
     removals.set(name, setTimeout(remove, graceMs));
   }
@@ -90,8 +94,8 @@ export async function openPxelinuxDirectory(options: PxelinuxOptions): Promise<P
     const made: string[] = [];
     try {
       for (const { boot, source } of plan.copies) {
+        clearTimeout(removals.get(oneShotName(boot)));
         const { name, isNew } = await prepareCopy(paths.copies, boot, source, watch.wasRead);
-        clearTimeout(removals.get(name));
         if (isNew) made.push(name);
         await watch.follow(name);
       }
