@@ -18,6 +18,8 @@ export interface PowerAdapter {
   /** Regular expressions on what `status` prints; exactly one has to match. `^` and `$` are the ends of a line. */
   readonly statusOn: string;
   readonly statusOff: string;
+  /** Regular expressions that what an action prints must match: some programs end with status 0 although they failed. */
+  readonly expected: Readonly<Partial<Record<PowerAction, string>>>;
   /** How long one command may take. */
   readonly timeoutSeconds: number;
   /** How often a command that failed is started again. A reset never is: it may have happened. */
@@ -37,15 +39,16 @@ const command = z
   .array(template, "expected an array: the program and its arguments")
   .min(1, "must name a program")
   .refine((argv) => argv[0] !== "" && placeholdersOf(argv[0] ?? "").length === 0, "the program must be written out");
-const pattern = text.refine(isRegExp, "is no regular expression").default("");
+const pattern = text.refine(isRegExp, "is no regular expression");
 
 /** An adapter in the hosts file. */
 export const powerAdapterSchema: z.ZodType<PowerAdapter> = z
   .strictObject({
     name: text.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "expected letters, digits, dots, dashes and underscores"),
     commands: z.partialRecord(z.enum(powerActions), command),
-    statusOn: pattern,
-    statusOff: pattern,
+    statusOn: pattern.default(""),
+    statusOff: pattern.default(""),
+    expected: z.partialRecord(z.enum(powerActions), pattern).default({}),
     timeoutSeconds: z.number("expected a number of seconds").positive().max(600).default(30),
     retries: z.int("expected a whole number").min(0).max(10).default(1),
     env: z

@@ -37,6 +37,8 @@ export interface PowerQueueOptions {
   readonly jobTimeoutSeconds: number;
 }
 
+const STOPPING = "the server is stopping";
+
 interface Entry {
   readonly request: PowerRequest;
   readonly job: { -readonly [Key in keyof PowerJob]: PowerJob[Key] };
@@ -69,9 +71,8 @@ export function createPowerQueue({ parallel, jobTimeoutSeconds }: PowerQueueOpti
 
   /** Ends a job that waits; one that runs ends by itself once its command is killed. */
   function cancel(entry: Entry, reason: string): void {
-    entry.cancel.abort();
-    if (!waiting.delete(entry)) return;
-    entry.finish(refusal(entry.request, reason));
+    entry.cancel.abort(reason);
+    if (waiting.delete(entry)) entry.finish(refusal(entry.request, reason));
   }
 
   return {
@@ -79,10 +80,7 @@ export function createPowerQueue({ parallel, jobTimeoutSeconds }: PowerQueueOpti
       const { promise, resolve } = Promise.withResolvers<PowerOutcome>();
       const { action, variables } = request;
       const job: Entry["job"] = { machine: variables.machine, action, state: "waiting", outcome: promise };
-      const timer = setTimeout(
-        () => cancel(entry, `had no turn within ${jobTimeoutSeconds} s`),
-        jobTimeoutSeconds * 1000,
-      );
+      const timer = setTimeout(() => cancel(entry, `the job had ${jobTimeoutSeconds} s`), jobTimeoutSeconds * 1000);
       const finish = (outcome: PowerOutcome) => {
         clearTimeout(timer);
         job.state = "ended";
@@ -90,7 +88,7 @@ export function createPowerQueue({ parallel, jobTimeoutSeconds }: PowerQueueOpti
       };
       const entry: Entry = { request, job, cancel: new AbortController(), finish };
       if (isClosed) {
-        finish(refusal(request, "was not begun: the server is stopping"));
+        finish(refusal(request, STOPPING));
         return job;
       }
       waiting.add(entry);
@@ -100,12 +98,9 @@ export function createPowerQueue({ parallel, jobTimeoutSeconds }: PowerQueueOpti
     counts: () => ({ waiting: waiting.size, running: running.size }),
     async [Symbol.asyncDispose]() {
       isClosed = true;
-      for (const entry of [...waiting]) cancel(entry, "was not begun: the server is stopping");
-      const ends = [...running.values()].map(({ entry, ended }) => {
-        entry.cancel.abort();
-        return ended;
-      });
-      await Promise.all(ends);
+      for (const entry of [...waiting]) cancel(entry, STOPPING);
+      for (const { entry } of running.values()) cancel(entry, STOPPING);
+      await Promise.all([...running.values()].map(({ ended }) => ended));
     },
   };
 }
@@ -123,6 +118,6 @@ async function perform({ adapter, action, variables }: PowerRequest, signal: Abo
 }
 
 function refusal({ action, variables }: PowerRequest, reason: string): PowerOutcome {
-  const message = `${variables.machine}: power ${action}: ${reason}`;
+  const message = `${variables.machine}: power ${action}: was not begun: ${reason}`;
   return { ok: false, error: new ReimageError("power", message, { hint: "nothing was switched: try again" }) };
 }

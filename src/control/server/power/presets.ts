@@ -23,6 +23,11 @@ function ipmitool(name: string, cipherSuite: "3" | "17" | null): PowerAdapter {
     },
     statusOn: "^Chassis Power is on$",
     statusOff: "^Chassis Power is off$",
+    // bootdev ends with status 0 where the BMC refuses it (ipmitool 1.8.19).
+    expected: {
+      "next-boot-network": "^Set Boot Device to pxe$",
+      "next-boot-disk": "^Set Boot Device to disk$",
+    },
     timeoutSeconds: 60, // slow BMCs take half a minute to answer everything that a session needs
     retries: 1,
     env: { IPMI_PASSWORD: "{{password}}" },

@@ -14,7 +14,7 @@ export interface PowerResult {
 }
 
 export interface PowerOptions {
-  /** Ends the command. Whether the machine did what was asked is not known then. */
+  /** Ends the command. Whether the machine did what was asked is not known then. A reason that is text is told. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -68,15 +68,16 @@ async function runCommand(
   const attempts = action === "reset" ? 1 : 1 + adapter.retries;
   for (let attempt = 1; ; attempt++) {
     const result = await runProgram(program, args, { env, timeoutSeconds: adapter.timeoutSeconds, signal });
-    const hasSucceeded = result.exitCode === 0 && result.stopped === null && result.problem === null;
+    const isExpected = new RegExp(adapter.expected[action] ?? "", "m").test(result.stdout);
+    const hasSucceeded = result.exitCode === 0 && result.stopped === null && result.problem === null && isExpected;
     const power = action === "status" ? powerOf(adapter, result.stdout) : null;
     const isLast = attempt === attempts || result.stopped === "cancelled";
     if (hasSucceeded && (power !== "unknown" || isLast)) return { power, output: show(result.stdout) };
     if (isLast) {
       const commandLine = show([program, ...args].join(" "));
-      const ending = show(describeEnd(result, adapter.timeoutSeconds));
-      const complaint = show(`${result.stderr}\n${result.stdout}`);
-      const said = complaint === "" ? "" : `: ${complaint}`;
+      const ending = show(describeEnd(result, adapter.timeoutSeconds, signal));
+      const complaints = [show(result.stderr), show(result.stdout)].filter((text) => text !== "");
+      const said = complaints.length === 0 ? "" : `: ${complaints.join("\n")}`;
       const tries = attempt === 1 ? "" : ` (attempt ${attempt} of ${attempts})`;
       throw new ReimageError(
         "power",
@@ -119,12 +120,14 @@ function requireFilled(filled: Filled, action: PowerAction, variables: PowerVari
   });
 }
 
-function describeEnd(result: ProgramResult, timeoutSeconds: number): string {
+function describeEnd(result: ProgramResult, timeoutSeconds: number, signal: AbortSignal | undefined): string {
   if (result.stopped === "timeout") return `was killed: no end after ${timeoutSeconds} s`;
-  if (result.stopped === "cancelled") return "was cancelled";
+  if (result.stopped === "cancelled")
+    return `was cancelled${typeof signal?.reason === "string" ? `: ${signal.reason}` : ""}`;
   if (result.problem !== null) return `could not be run to its end (${result.problem})`;
   if (result.signal !== null) return `was ended by ${result.signal}`;
-  return `ended with status ${result.exitCode}`;
+  const unexpected = result.exitCode === 0 ? ", but did not print what the power adapter expects" : "";
+  return `ended with status ${result.exitCode}${unexpected}`;
 }
 
 function hintOf(result: ProgramResult, program: string): string {
