@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { switchLinks } from "../../../src/control/server/pxelinux/links.ts";
 import { ReimageError } from "../../../src/errors.ts";
 import { configurationText, makeTftpRoot, until } from "../../support/pxelinux.ts";
 
@@ -104,6 +105,27 @@ test("what cannot be is refused as a whole, before anything changes", async () =
   expect(await tftp.listing()).toEqual(before);
   expect(await readFile(join(tftp.links, linkC), "utf8")).toBe("put here by hand");
   expect((await pxe.read()).find(({ mac }) => mac === C)?.boots).toEqual({ kind: "file" });
+});
+
+test("a file that is put there at the last moment is not overwritten, and what was switched before is put back", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  await pxe.apply([lasting([A], "install")]);
+  await writeFile(join(tftp.links, linkB), "put here by hand");
+  const change = (mac: string, link: string, from: string | null, to: string | null) => {
+    return { mac, path: join(tftp.links, link), from, to };
+  };
+  for (const to of ["conf/local", null]) {
+    const changes = [
+      change(A, linkA, "conf/install", to),
+      change(C, linkC, null, to),
+      change(B, linkB, "conf/install", to),
+    ];
+    expect(await refusal(switchLinks(tftp.links, changes))).toMatch(
+      new RegExp(`^config: .*${linkB} is not a symbolic link`),
+    );
+    expect(await tftp.listing()).toEqual({ [linkA]: "conf/install", [linkB]: "(no link)", conf: "(no link)" });
+  }
 });
 
 test("links made by hand or by PXE Pilot are understood", async () => {
@@ -210,8 +232,17 @@ test("neither an edited configuration nor a clock that was set back hides a boot
   await readFile(join(tftp.links, linkA));
   await utimes(join(tftp.links, linkB), new Date("2126-01-01"), 1); // read at a time that is still to come
   await writeFile(join(tftp.configurationsDir, "install"), "edited");
+  {
+    let attempts = 0;
+    const onRead = async () => {
+      attempts += 1;
+      throw new Error("the database is away");
+    };
+    await using pxe = await tftp.open({ onRead });
+    await pxe.apply([once([A], "install", "1"), once([B], "install", "1")]);
+    await until(() => attempts > 1);
+  }
   await using pxe = await tftp.open();
-  await pxe.apply([once([A], "install", "1"), once([B], "install", "1")]);
   await until(() => pxe.reads.length > 1);
   expect(pxe.reads.map(({ mac }) => mac)).toEqual([A, B]);
 });
