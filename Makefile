@@ -8,8 +8,9 @@ node_modules: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch node_modules
 
-check: node_modules ## types, lint, format and unit tests
+check: node_modules build/dashboard/dashboard.js ## types, lint, format and unit tests
 	node_modules/.bin/tsc
+	node_modules/.bin/tsc -p src/control/dashboard
 	node_modules/.bin/biome check .
 	$(BUN) test test/unit
 
@@ -18,8 +19,14 @@ packages: node_modules ## install the Debian packages that building and testing 
 
 build: build/reimage ## the executable: build/reimage
 
+# What browsers get; it goes into the executable as files.
+build/dashboard/dashboard.js: node_modules $(shell find src/control/dashboard src/control/protocol -type f) src/report/format.ts
+	@mkdir -p build/dashboard
+	$(BUN) build --target=browser --minify --production --entry-naming=dashboard.[ext] --outdir=build/dashboard src/control/dashboard/main.tsx
+	$(BUN) build --target=browser --minify --outdir=build/dashboard src/control/dashboard/api-page.ts
+
 # Everything is taken from the npm package; nothing is downloaded, and .env or bunfig.toml where it runs mean nothing.
-build/reimage: node_modules $(shell find src -name '*.ts') initramfs/tools.ts package.json
+build/reimage: node_modules build/dashboard/dashboard.js $(shell find src -name '*.ts') initramfs/tools.ts package.json
 	@mkdir -p build
 	$(BUN) build --compile --target=bun-linux-x64-baseline --compile-executable-path=$(BUN) --minify-syntax --minify-whitespace \
 		--no-compile-autoload-dotenv --no-compile-autoload-bunfig --outfile=$@ src/main.ts

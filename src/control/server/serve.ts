@@ -10,6 +10,7 @@ import { SERVE } from "./operations/actor.ts";
 import { createEventIntake } from "./operations/events.ts";
 import { createPowerService, failForgottenJobs } from "./operations/power.ts";
 import { createToken, hasAdmin } from "./operations/tokens.ts";
+import { createPages } from "./pages.ts";
 import type { PowerAdapter } from "./power/adapter.ts";
 import { createPowerQueue } from "./power/jobs.ts";
 
@@ -60,6 +61,7 @@ export async function openServe(options: ServeOptions): Promise<Serve> {
 
   const app = createApp();
   app.route(API_PATH, createApi(endpoint));
+  app.route("/", createPages());
   addProblems(app, endpoint);
   const server = listen(options, (request, address) => app.fetch(request, { address } satisfies Bindings));
   stack.defer(async () => {
