@@ -1,13 +1,16 @@
 /** The network of the initramfs: what the kernel command line asks for, on cards that QEMU emulates. */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { makeKiosk } from "../../scripts/kiosk/make-kiosk.ts";
+import { readFrames } from "../support/captured-frames.ts";
 import { openRescueShell } from "../support/guest-shell.ts";
 import { bootTimeoutMs, openKioskVm } from "../support/kiosk-vm.ts";
-import { type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
+import { runTestCommand, type TemporaryDirectory, temporaryDirectory } from "../support/loop-device.ts";
 import { machineTest } from "../support/machine-test.ts";
 import { type MicroKiosk, makeMicroKiosk } from "../support/micro-kiosk.ts";
 import { cardName, hostSeenFromGuest, networkArguments } from "../support/network-cards.ts";
+import { peerAnswer, peerInVlan5, peerInVlan7, vlanPeer } from "../support/vlan-peer.ts";
 
+const MiB = 1024 * 1024;
 const runTimeoutMs = 300_000;
 const [firstMac, secondMac] = ["52:54:00:00:00:01", "52:54:00:00:00:02"];
 /** The kernel looks whether the timer ticks, and on a busy host gives up too early. */
@@ -115,3 +118,83 @@ machineTest("an offline run with a control endpoint does not wait for the networ
   await machine.waitForSerial(/reimage: success/, runTimeoutMs);
   await machine.waitForExit(bootTimeoutMs);
 });
+
+machineTest(
+  "two VLANs on one card, by DHCP and with an address: what leaves the card is tagged, all of it",
+  async () => {
+    await using vm = await openMicro();
+    const capture = `${vm.folder}/frames.pcap`;
+    const source = `http://${peerInVlan7.address}/os.img.bz2`;
+    const vlans = "vlan=vlan0005:lan ip=vlan0005:dhcp vlan=lan.7:lan ip=10.7.0.2:::24::lan.7:none";
+    await using machine = await vm.startReimage({
+      append: `${patient} reimage.image.source=${source} ifname=lan:${firstMac} ${vlans}`,
+      beside: vlanPeer(secondMac),
+      memoryMiB: 512,
+      extraArguments: networkArguments([
+        { model: "e1000e", mac: firstMac, network: "joined", capture },
+        { model: "virtio-net-pci", mac: secondMac, network: "joined" },
+      ]),
+    });
+    const [, card, granted] = await machine.waitForSerial(
+      /network: vlan0005 \(VLAN 5 on (eth\d), 52:54:00:00:00:01, e1000e\) has ([^\r\n]*)\r?\n/,
+      runTimeoutMs,
+    );
+    const { address, grants, nameserver } = peerInVlan5;
+    expect(granted).toBe(`${grants}/24 by DHCP from ${address}, gateway ${address}, name server ${nameserver}`);
+    const [, given] = await machine.waitForSerial(
+      /network: lan\.7 \(VLAN 7 on eth\d, [^)]*\) has ([^\r\n]*)\r?\n/,
+      runTimeoutMs,
+    );
+    expect(given).toStartWith("10.7.0.2/24 by ip=10.7.0.2:::24::lan.7:none, no gateway, ");
+    const shell = await openRescueShell(machine, runTimeoutMs); // the answer is no image
+    for (const host of [peerInVlan5.address, peerInVlan7.address]) {
+      expect(await shell.must(`wget -q -O - http://${host}/os.img.bz2`)).toBe(peerAnswer);
+    }
+    expect(await shell.must(`ip addr show ${card} | grep -c 'inet ' || true`)).toBe("0\n"); // the card itself has no address
+
+    const frames = readFrames(capture);
+    const sent = frames.filter((frame) => frame.source === firstMac && frame.kind !== "other"); // IPv6 of the kernel's own accord
+    const seen = new Set(sent.map(({ vlanId, kind }) => `${kind} in ${vlanId}`));
+    expect([...seen].sort()).toEqual(["arp in 5", "arp in 7", "dhcp in 5", "ipv4 in 5", "ipv4 in 7"]);
+    const answers = new Set(
+      frames.filter(({ source }) => source === secondMac).map(({ vlanId, kind }) => `${kind} in ${vlanId}`),
+    );
+    expect(answers).toContain("dhcp in 5");
+    expect(answers).toContain("ipv4 in 7");
+  },
+);
+
+machineTest(
+  "a cable that is plugged in late: the run goes on, says so once, and has the network from then on",
+  async () => {
+    await using vm = await openMicro();
+    // The image is not decoded before the network is up: the run lasts that long, and cannot succeed without.
+    const decodeOnceUp = `mv /usr/bin/lbzip2 /usr/bin/lbzip2-itself
+cat >/usr/bin/lbzip2 <<'END'
+#!/bin/sh
+until grep -q 'has 10.0.2.15/24 by DHCP' /run/reimage/reimage.log; do sleep 0.2; done
+exec lbzip2-itself "$@"
+END
+chmod +x /usr/bin/lbzip2`;
+    await using machine = await vm.startReimage({
+      append: `${patient} reimage.control.url=http://10.0.2.2:1/ reimage.waitSeconds=8`,
+      before: decodeOnceUp,
+      memoryMiB: 512,
+      extraArguments: networkArguments([{ model: "e1000", mac: firstMac, network: "user" }]),
+    });
+    await machine.qmp("set_link", { name: cardName(0), up: false });
+    const [told] = await machine.waitForSerial(/the run goes on without the network[^\n]*\n/, runTimeoutMs);
+    expect(told).toContain(`(${firstMac}, e1000) has no carrier`);
+    await machine.qmp("set_link", { name: cardName(0), up: true });
+    await machine.waitForSerial(/reimage: success/, runTimeoutMs);
+    await machine.waitForExit(bootTimeoutMs);
+    const log = await runTestCommand([
+      "debugfs",
+      "-R",
+      "cat /kiosk/log/reimage.log",
+      `${vm.exportDisk()}?offset=${MiB}`,
+    ]);
+    expect(log.match(/goes on without the network/g)).toHaveLength(1);
+    expect(log.match(/network: eth0 .* has 10\.0\.2\.15\/24 by DHCP/g)).toHaveLength(1);
+  },
+);
