@@ -323,6 +323,20 @@ test("one process keeps the directory; what a killed one left behind is cleared"
   expect(pxe.warnings).toEqual([]);
 });
 
+test("what a server has to read can be read, whatever the umask of serve is", async () => {
+  await using tftp = await makeTftpRoot();
+  await chmod(join(tftp.configurationsDir, "install"), 0o644);
+  const before = process.umask(0o077);
+  try {
+    await using pxe = await tftp.open();
+    await pxe.apply([once([A], "install", "1")]);
+  } finally {
+    process.umask(before);
+  }
+  expect((await stat(join(tftp.configurationsDir, ".one-shot"))).mode & 0o777).toBe(0o755);
+  expect((await stat(join(tftp.links, linkA))).mode & 0o777).toBe(0o644);
+});
+
 test("directories that cannot work are refused", async () => {
   await using tftp = await makeTftpRoot();
   await using other = await makeTftpRoot();

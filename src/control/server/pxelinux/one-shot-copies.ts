@@ -7,20 +7,15 @@
  * clock has to be right for that.
  */
 import type { Stats } from "node:fs";
-import { lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { lstat, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ConfigurationFile } from "./configurations.ts";
 import { type OneShot, oneShotName, parseOneShotName, TEMPORARY_COPY } from "./names.ts";
-import { statsIfThere, syncDirectory } from "./whole-files.ts";
+import { makePublicDirectory, statsIfThere, syncDirectory } from "./whole-files.ts";
 
 /** Whether somebody has read a copy since it was made. */
 export function wasCopyRead(stats: Stats): boolean {
   return stats.atimeMs !== 0;
-}
-
-/** Makes the directory of the copies where it is missing: TFTP servers run as somebody else. */
-export async function makeCopyDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o755 });
 }
 
 /**
@@ -39,7 +34,7 @@ export async function prepareCopy(
     const isCurrent = Math.round(existing.mtimeMs) === wholeMs(source.stats) && existing.size === source.stats.size;
     if (isCurrent || wasCopyRead(existing) || isKnownAsRead(name)) return { name, isNew: false };
   }
-  await makeCopyDirectory(directory);
+  await makePublicDirectory(directory);
   await writeCopy(directory, name, source);
   return { name, isNew: existing === null };
 }

@@ -1,14 +1,14 @@
 /** Opening the directories: that they are what they should be, belong to this process, and hold nothing half-made. */
 import { closeSync, constants, openSync } from "node:fs";
-import { mkdir, readdir, readlink, realpath } from "node:fs/promises";
+import { readdir, readlink, realpath } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { ReimageError } from "../../../errors.ts";
 import { lockExclusive } from "../../../system/libc.ts";
 import { copyOf } from "./apply.ts";
 import { clearTemporaryLink, hintFor, type PxelinuxPaths } from "./links.ts";
 import { macOfLinkName, ONE_SHOT_DIR } from "./names.ts";
-import { makeCopyDirectory, recordsReads } from "./one-shot-copies.ts";
-import { errnoOf } from "./whole-files.ts";
+import { recordsReads } from "./one-shot-copies.ts";
+import { errnoOf, makePublicDirectory } from "./whole-files.ts";
 
 /** Finds the directories; `pxelinux.cfg` is made where it is missing. */
 export async function openPaths(root: string, configurationsDir: string): Promise<PxelinuxPaths> {
@@ -21,7 +21,7 @@ export async function openPaths(root: string, configurationsDir: string): Promis
   }
   const links = join(realRoot, "pxelinux.cfg");
   try {
-    await mkdir(links, { recursive: true, mode: 0o755 });
+    await makePublicDirectory(links);
   } catch (cause) {
     throw unwritable(links, cause);
   }
@@ -60,7 +60,7 @@ export function lockDirectory(path: string): Disposable {
 export async function prepareDirectories(paths: PxelinuxPaths): Promise<{ readonly recordsReads: boolean }> {
   try {
     await clearTemporaryLink(paths.links);
-    await makeCopyDirectory(paths.copies);
+    await makePublicDirectory(paths.copies);
     return { recordsReads: await recordsReads(paths.copies) };
   } catch (cause) {
     throw unwritable(paths.copies, cause);

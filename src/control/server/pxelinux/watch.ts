@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { addInotifyWatch, closeFd, openInotify, readAvailable } from "../../../system/libc.ts";
 import * as inotify from "./inotify.ts";
 import { type OneShot, parseOneShotName } from "./names.ts";
-import { makeCopyDirectory, wasCopyRead } from "./one-shot-copies.ts";
+import { wasCopyRead } from "./one-shot-copies.ts";
 import { createReadTracker, type ReadTimes } from "./read-tracker.ts";
+import { makePublicDirectory } from "./whole-files.ts";
 
 /** How the watch is opened. */
 export interface WatchOptions extends ReadTimes {
@@ -68,7 +69,7 @@ export async function openReadWatch(options: WatchOptions): Promise<ReadWatch> {
           if (tracker.isFollowed(name) && !tracker.wasRead(name)) toLookAt.add(name);
         }
         if (mask & inotify.IN_IGNORED) {
-          await makeCopyDirectory(directory);
+          await makePublicDirectory(directory);
           watchDirectory();
         }
         if (mask & (inotify.IN_Q_OVERFLOW | inotify.IN_IGNORED)) {

@@ -1,6 +1,6 @@
 /** Small steps on files and directories that several modules here need. */
 import { constants, type Stats } from "node:fs";
-import { lstat, open } from "node:fs/promises";
+import { chmod, lstat, mkdir, open } from "node:fs/promises";
 
 /** The name of the errno of a failed system call (`ENOENT` …), or null. */
 export function errnoOf(error: unknown): string | null {
@@ -15,6 +15,12 @@ export async function statsIfThere(path: string): Promise<Stats | null> {
     if (errnoOf(error) === "ENOENT") return null;
     throw error;
   }
+}
+
+/** Makes a directory where it is missing, for everybody to read whatever our umask is: TFTP servers run as somebody else. */
+export async function makePublicDirectory(path: string): Promise<void> {
+  const created = await mkdir(path, { recursive: true });
+  if (created !== undefined) await chmod(path, 0o755);
 }
 
 /** fsync(2) of a directory: the names in it are then on the disk. */
