@@ -1,9 +1,12 @@
 /** argv → command; nothing else. */
+import { abortCommand } from "./commands/abort.ts";
 import type { Command } from "./commands/command.ts";
 import { exitStatus, statusOfRefusal } from "./commands/command.ts";
+import { enrollCommand } from "./commands/enroll.ts";
 import { runInit } from "./commands/init.ts";
 import { packCommand } from "./commands/pack.ts";
 import { planCommand } from "./commands/plan.ts";
+import { reportCommand } from "./commands/report.ts";
 import { runCommand } from "./commands/run.ts";
 import { asReimageError, describeError, ReimageError } from "./errors.ts";
 import { version } from "./version.ts";
@@ -19,7 +22,15 @@ const initCommand: Command = {
   },
 };
 
-const commands: readonly Command[] = [planCommand, runCommand, packCommand, initCommand];
+const commands: readonly Command[] = [
+  planCommand,
+  runCommand,
+  packCommand,
+  initCommand,
+  reportCommand,
+  abortCommand,
+  enrollCommand,
+];
 
 function usage(): string {
   const list = commands.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`).join("\n");

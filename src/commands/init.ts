@@ -9,7 +9,7 @@ import { parseKernelCommandLine } from "../config/kernel-command-line.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { refuseUnsupported } from "../config/support.ts";
-import { asReimageError, describeError, ReimageError } from "../errors.ts";
+import { asReimageError, describeError, type ErrorCode, ReimageError } from "../errors.ts";
 import { type Console, openConsoles } from "../init/consoles.ts";
 import { waitForTarget } from "../init/devices.ts";
 import { decideEnding, type Ending, endMachine } from "../init/ending.ts";
@@ -31,9 +31,11 @@ import { writeReport } from "../report/report-json.ts";
 import { createReporter } from "../report/reporter.ts";
 import { eventsPath, logPath, reportFor, reportPath } from "../stages/record.ts";
 import { runStages } from "../stages/run.ts";
+import { openRunId, readLastRunId } from "../stages/run-id.ts";
 import { readLeftTarget } from "../stages/state.ts";
 import { lockWorkDir } from "../stages/work-dir.ts";
 import { version } from "../version.ts";
+import { type Control, createLateSink, type LateSink, noControl, openControl } from "./control.ts";
 import { defaultConfigPath } from "./run-options.ts";
 
 const workDir = "/run/reimage";
@@ -48,14 +50,18 @@ interface Session {
   readonly consoles: readonly Console[];
   readonly reporter: Reporter;
   readonly guardian: Guardian;
+  readonly lateSink: LateSink;
 }
 
 /** How a run ended, and what the configuration makes of it; without a configuration, a person has to look. */
 interface Ended {
   readonly outcome: "success" | "failed";
   readonly target: TargetState;
+  /** Of the error that ended it. */
+  readonly code: ErrorCode | null;
   readonly config: Config | null;
   readonly watchdog: Watchdog | null;
+  readonly control: Control;
 }
 
 /** Runs, then ends the machine or exits with `RESCUE_STATUS`. @throws ReimageError `usage` outside the initramfs. */
@@ -79,15 +85,17 @@ function openSession(): Session {
   quietenKernel(readFileSync("/proc/cmdline", "utf8"));
   const { consoles, failures } = openConsoles();
   const guardian = createGuardian();
+  const lateSink = createLateSink();
   const sinks = [
     createConsoleSink(consoles),
     createLogSink(logPath(workDir)),
     createNdjsonSink(eventsPath(workDir)),
     guardian.sink,
+    lateSink,
   ];
   const reporter = createReporter(sinks, readLastSeq(eventsPath(workDir)));
   for (const failure of failures) detail(reporter, `a console cannot be opened: ${describeError(failure)}`);
-  return { consoles, reporter, guardian };
+  return { consoles, reporter, guardian, lateSink };
 }
 
 /** Kernel messages below "error" would break the progress bar; they stay in dmesg. Who asked for more gets it. */
@@ -96,13 +104,17 @@ function quietenKernel(commandLine: string): void {
     writeFileSync("/proc/sys/kernel/printk", "4");
 }
 
-async function runAll({ reporter, guardian }: Session): Promise<Ended> {
+async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended> {
   let config: Config | null = null;
   let watchdog: Watchdog | null = null;
+  let control = noControl;
+  let runId: string | null = null;
   try {
     for (const failure of await mountFromTable()) warn(reporter, describeError(failure));
     await clearLeftovers(workDir);
     await using _lock = await lockWorkDir(workDir); // against a technician's `reimage run` in a shell beside it
+    const isOver = hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched";
+    runId = (isOver ? readLastRunId(workDir) : null) ?? openRunId(workDir);
     const read = readConfig();
     config = read.config;
     for (const terminal of await startShells(config?.shells ?? DEFAULT_SHELLS, workDir)) {
@@ -115,9 +127,6 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
     if (config === null) throw read.error;
     leaveOnFailure(config);
     watchdog = await guardWith(config, reporter, guardian);
-    if (hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched")
-      return { outcome: "success", target: "complete", config, watchdog };
-
     const availableBytes = await limitRunDirectory();
     detail(
       reporter,
@@ -130,26 +139,31 @@ async function runAll({ reporter, guardian }: Session): Promise<Ended> {
       onWarning: (message) => warn(reporter, message),
       onDetail: (message) => detail(reporter, message),
     });
+    const { waitSeconds } = config;
+    const shared = { workDir, runId, reporter, waitSeconds };
+    control = await openControl(config, { ...shared, lateSink, network: network.up() });
+    if (isOver) return { outcome: "success", target: "complete", code: null, config, watchdog, control };
     const isUntouched = readLeftTarget(workDir) === "untouched";
     if (isUntouched) await waitForTarget(config);
     await network.ready().catch((error: unknown) => {
       if (isUntouched) throw error;
       warn(reporter, describeError(error)); // the image may be in memory by now
     });
-    const outcome = await runStages(config, { workDir, reporter, waitSeconds: config.waitSeconds, version });
-    return { outcome: outcome.kind, target: outcome.target, config, watchdog };
+    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version });
+    const code = outcome.kind === "failed" ? outcome.error.code : null;
+    return { outcome: outcome.kind, target: outcome.target, code, config, watchdog, control };
   } catch (thrown) {
     const error = asReimageError(thrown);
     const target = readLeftTarget(workDir);
     const [reason, hint] = [describeError(error), error.hint ?? null];
     reporter.emit({ type: "run-failed", stage: null, target, code: error.code, reason, hint });
     try {
-      const report = reportFor(workDir, { outcome: "failed", stage: null, target, error }, null, null, null);
+      const report = reportFor(workDir, runId, { outcome: "failed", stage: null, target, error }, null, null, null);
       writeReport(reportPath(workDir), report);
     } catch (cause) {
       warn(reporter, `${reportPath(workDir)} cannot be written: ${describeError(cause)}`);
     }
-    return { outcome: "failed", target, config, watchdog };
+    return { outcome: "failed", target, code: error.code, config, watchdog, control };
   }
 }
 
@@ -195,13 +209,20 @@ async function guardWith(config: Config, reporter: Reporter, guardian: Guardian)
   return watchdog;
 }
 
-async function end({ outcome, target, config, watchdog }: Ended, session: Session): Promise<never> {
+async function end(ended: Ended, session: Session): Promise<never> {
   const { consoles, guardian, reporter } = session;
+  const { outcome, target, config, watchdog, control } = ended;
   const how: Ending =
     config === null
       ? "rescue"
-      : decideEnding({ outcome, target, onSuccess: config.onSuccess, onFailure: config.onFailure });
+      : decideEnding({
+          ...{ outcome, target, onSuccess: config.onSuccess, onFailure: config.onFailure },
+          isOldOsWanted: ended.code === "control" || ended.code === "aborted",
+          isRescueWanted: control.isRescueWanted(),
+        });
   const drain = () => Promise.all(consoles.map((console) => console.drain(DRAIN_MILLISECONDS)));
+  await Promise.all([drain(), control.finish()]); // the words for the person do not wait for the endpoint
+  await control[Symbol.asyncDispose]();
   await drain();
   if (how !== "rescue") {
     if (outcome === "failed") await sleep(FAILURE_PAUSE_MILLISECONDS);

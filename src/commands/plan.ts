@@ -1,4 +1,5 @@
 /** `reimage plan`: judges everything as `run` would, changes nothing, and prints what would happen. */
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -9,6 +10,7 @@ import { identityOf } from "../disk/inventory.ts";
 import type { Reporter } from "../report/events.ts";
 import { formatBytes } from "../report/format.ts";
 import { type Judgement, judge } from "../stages/judge.ts";
+import { nobody, type Overseer } from "../stages/overseer.ts";
 import { recordBytes } from "../system/memory.ts";
 import { type Command, exitStatus } from "./command.ts";
 import { parseRunOptions, sharedUsage } from "./run-options.ts";
@@ -37,7 +39,16 @@ Exit status: 0 the run can begin, 2 wrong usage or configuration, 3 the run woul
           if (event.type === "warning") warnings.push(event.message);
         },
       };
-      const context = { workDir, reporter, waitSeconds: 0, setTargetState: () => {}, keepRestored: () => {} };
+      const overseer: Overseer = {
+        ...nobody,
+        async agree() {
+          const message = "control.decides: a run asks the control endpoint first, and writes only if that says so";
+          if (config.control?.decides) reporter.emit({ type: "warning", stage: "save", message });
+          return null;
+        },
+      };
+      const handlers = { setTargetState: () => {}, keepRestored: () => {} };
+      const context = { workDir, runId: randomUUID(), overseer, reporter, waitSeconds: 0, ...handlers };
       await using judged = await judge(config, context, { copy: false, memoryDir: nearestDirectory(runDir) });
       const plan = { ...describePlan(config, judged), warnings };
       process.stdout.write(json ? `${JSON.stringify(plan, null, 2)}\n` : formatPlan(plan));

@@ -9,7 +9,8 @@ import { ReimageError } from "../errors.ts";
 
 /** Where the configuration is looked for where `--config` does not say. */
 export const defaultConfigPath = "/etc/reimage/reimage.yaml";
-const defaultWorkDir = "/run/reimage";
+/** Where a run keeps what it knows where `--work` does not say: in memory. */
+export const defaultWorkDir = "/run/reimage";
 
 /** The text of `--help` for the shared options. */
 export const sharedUsage = `  --config FILE      the configuration (default ${defaultConfigPath})

@@ -6,9 +6,11 @@ import { createNdjsonSink, readLastSeq } from "../report/ndjson.ts";
 import { createReporter } from "../report/reporter.ts";
 import { eventsPath, logPath } from "../stages/record.ts";
 import { runStages } from "../stages/run.ts";
+import { openRunId } from "../stages/run-id.ts";
 import { lockWorkDir } from "../stages/work-dir.ts";
 import { version } from "../version.ts";
 import { type Command, statusOf } from "./command.ts";
+import { createLateSink, openControl } from "./control.ts";
 import { parseRunOptions, sharedUsage } from "./run-options.ts";
 
 export const runCommand: Command = {
@@ -35,8 +37,13 @@ Exit status: 0 done, 2 wrong usage or configuration, 3 refused and the disk is u
     const console = createConsoleSink([
       { kind: process.stdout.isTTY ? "terminal" : "line", write: (text) => void process.stdout.write(text) },
     ]);
-    const sinks = [console, createLogSink(logPath(workDir)), createNdjsonSink(eventsPath(workDir))];
+    const lateSink = createLateSink();
+    const sinks = [console, createLogSink(logPath(workDir)), createNdjsonSink(eventsPath(workDir)), lateSink];
     const reporter = createReporter(sinks, readLastSeq(eventsPath(workDir)));
-    return statusOf(await runStages(config, { workDir, reporter, waitSeconds: 0, version }));
+    const shared = { workDir, runId: openRunId(workDir), reporter, waitSeconds: 0 };
+    await using control = await openControl(config, { ...shared, lateSink, network: Promise.resolve() });
+    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version });
+    await control.finish();
+    return statusOf(outcome);
   },
 };

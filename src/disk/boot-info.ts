@@ -15,6 +15,11 @@ export interface BootInfo {
   readonly bootloaderid: string;
   /** Null where the file was written by something that did not know the disk's identity. */
   readonly disk: DiskIdentity | null;
+  /** The run that installed this OS: with the two below, what a report that was lost said. */
+  readonly run_id: string;
+  readonly image_sha256: string;
+  /** Of what the disk held, read back from it. */
+  readonly readback_sha256: string;
 }
 
 /** Where boot info lies in an OS. */
@@ -39,6 +44,9 @@ export function parseBootInfo(text: string): BootInfo {
     kernel: textOf(value, "kernel") ?? "",
     bootloaderid: textOf(value, "bootloaderid") ?? "",
     disk: parseIdentity(value.disk),
+    run_id: textOf(value, "run_id") ?? "",
+    image_sha256: textOf(value, "image_sha256") ?? "",
+    readback_sha256: textOf(value, "readback_sha256") ?? "",
   };
 }
 

@@ -13,15 +13,22 @@ export interface EndingFacts {
   readonly target: TargetState;
   readonly onSuccess: "reboot" | "poweroff" | "kexec";
   readonly onFailure: "shell" | "reboot" | "poweroff";
+  /** Whether somebody has decided for the old OS: the control endpoint, or who aborted the run. */
+  readonly isOldOsWanted?: boolean;
+  /** Whether the endpoint wants somebody to look at the machine. */
+  readonly isRescueWanted?: boolean;
 }
 
 /**
  * Decides (pure). A partly written disk overrules the configuration: image and retained files exist in RAM alone, and
  * a reboot would lose the identity of the machine for good.
  */
-export function decideEnding({ outcome, target, onSuccess, onFailure }: EndingFacts): Ending {
+export function decideEnding(facts: EndingFacts): Ending {
+  const { outcome, target, onSuccess, onFailure } = facts;
   if (target === "partial") return "rescue";
   if (outcome === "success") return onSuccess === "poweroff" ? "poweroff" : "reboot";
+  if (facts.isRescueWanted) return "rescue";
+  if (facts.isOldOsWanted) return onFailure === "poweroff" ? "poweroff" : "reboot"; // nobody waits for a shell then
   return onFailure === "shell" ? "rescue" : onFailure;
 }
 

@@ -27,6 +27,7 @@ export type RunEnding =
 
 /** What `buildReport` is made from. What is not known (yet) is null. */
 export interface ReportFacts {
+  readonly runId: string | null;
   readonly ending: RunEnding;
   readonly image: { readonly id: string | null; readonly sha256: string } | null;
   /** SHA-256 of the whole image as read back from the target. */
@@ -40,6 +41,8 @@ export interface ReportFacts {
 /** report.json. Fields are added, never changed, under the same `schemaVersion`. */
 export interface RunReport {
   readonly schemaVersion: 1;
+  /** Random UUID; null where the run ended before it had one. */
+  readonly runId: string | null;
   readonly outcome: "success" | "failed";
   /** The stage in which the run ended; null before the first one. */
   readonly stage: StageName | null;
@@ -73,6 +76,7 @@ export function buildReport(facts: ReportFacts): RunReport {
   const error = ending.outcome === "failed" ? asReimageError(ending.error) : null;
   return {
     schemaVersion: 1,
+    runId: facts.runId,
     outcome: ending.outcome,
     stage: ending.outcome === "failed" ? ending.stage : "restore",
     target: ending.outcome === "failed" ? ending.target : "complete",

@@ -5,8 +5,16 @@ import { identityOf } from "../disk/inventory.ts";
 import type { RootedDirectory } from "../retention/rooted.ts";
 import type { Saved } from "./save.ts";
 
-/** Describes the new OS that is mounted at `newRoot`. Paths are paths inside it; what is not found is an empty string. */
-export async function describeNewOs(newRoot: RootedDirectory, saved: Saved, osPartition: string): Promise<BootInfo> {
+/**
+ * Describes the new OS that is mounted at `newRoot`. Paths are paths inside it; what is not found is an empty string.
+ * @param proof the run, and what the disk read back as: by these a report that was lost can be made again.
+ */
+export async function describeNewOs(
+  newRoot: RootedDirectory,
+  saved: Saved,
+  osPartition: string,
+  proof: { readonly runId: string; readonly readbackSha256: string },
+): Promise<BootInfo> {
   const boot = await listBoot(newRoot);
   const cmdline = await newRoot.readFile("/etc/kernel/cmdline");
   const osRelease = await newRoot.readFile("/etc/os-release").catch(() => null);
@@ -20,6 +28,9 @@ export async function describeNewOs(newRoot: RootedDirectory, saved: Saved, osPa
     cmdline: cmdline?.toString().trim() ?? "",
     bootloaderid: /^ID="?([^"\n]*)/m.exec(osRelease?.toString() ?? "")?.[1] ?? "",
     disk: identityOf(saved.target),
+    run_id: proof.runId,
+    image_sha256: saved.image.sha256,
+    readback_sha256: proof.readbackSha256,
   };
 }
 

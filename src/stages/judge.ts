@@ -27,8 +27,9 @@ import { type MemoryFacts, type MemoryNeed, readMemory, requireMemory } from "..
 import { type StageContext, step, warn } from "./context.ts";
 import { resolveSource } from "./image-source.ts";
 import { type Located, locate } from "./locate.ts";
-import { mountOldOs, type OldOs, readBootInfo } from "./old-os.ts";
+import { mountOldOs, type OldOs, readBootInfo, readOldFile } from "./old-os.ts";
 import { type ImageLocation, openSource } from "./open-source.ts";
+import { requireAgreed } from "./overseer.ts";
 
 /** What was judged good. The old OS stays mounted until this is disposed. */
 export interface Judgement extends AsyncDisposable {
@@ -58,8 +59,6 @@ export interface JudgeOptions {
 export async function judge(config: Config, context: StageContext, options: JudgeOptions): Promise<Judgement> {
   refuseUnsupported(config, { kexec: false });
   requireTools();
-  if (config.control !== null)
-    warn(context, "save", "control: this version reports to no endpoint; the run goes on without");
   const source = resolveSource(config.image.source);
   const rules = readRetentionList(config);
   await using stack = new AsyncDisposableStack();
@@ -69,6 +68,11 @@ export async function judge(config: Config, context: StageContext, options: Judg
 
   const bootInfo = await readBootInfo(oldOs);
   const target = judgeTarget(config, located, bootInfo, context);
+  const agreed = await context.overseer.agree({
+    bootInfo,
+    isDiskNamed: config.target.disk.kind === "match" || config.target.disk.named,
+    readOldFile: (path) => readOldFile(oldOs, path),
+  });
   const opened = await openSource(config, source, located, target, context, stack);
   const { manifest, map, isSigned } = opened;
   if (manifest !== null) {
@@ -113,6 +117,7 @@ export async function judge(config: Config, context: StageContext, options: Judg
     target,
     startProgress: (what, totalBytes) => createProgress(context.reporter, "save", what, totalBytes),
   });
+  requireAgreed(agreed, image);
   const { outline } = image;
   requireTable(outline, opened.source.name, image.sizeBytes, target);
   if (manifest !== null) requireDescribed(outline.table, manifest, opened.source.name);

@@ -38,8 +38,13 @@ export async function mountOldOs(located: Located, workDir: string): Promise<Old
 
 /** What the old OS says about its disk; null where it says nothing. */
 export async function readBootInfo(oldOs: OldOs | null): Promise<BootInfo | null> {
+  const text = await readOldFile(oldOs, bootInfoPath);
+  return text === null ? null : parseBootInfo(text.toString());
+}
+
+/** A file of the old OS; no link leads outside of it. Null where it is not there. */
+export async function readOldFile(oldOs: OldOs | null, path: string): Promise<Buffer | null> {
   if (oldOs === null) return null;
   await using directory = await openRootedDirectory(oldOs.root);
-  const text = await directory.readFile(bootInfoPath);
-  return text === null ? null : parseBootInfo(text.toString());
+  return await directory.readFile(path);
 }

@@ -23,6 +23,7 @@ function eventsOfThisRun(events: readonly Event[]): readonly Event[] {
 /** The report of a run, from as much as it has come to know. */
 export function reportFor(
   workDir: string,
+  runId: string | null,
   ending: RunEnding,
   saved: Saved | null,
   written: Written | null,
@@ -30,6 +31,7 @@ export function reportFor(
 ): RunReport {
   const archive = saved?.archive ?? null;
   return buildReport({
+    runId,
     ending,
     image: saved === null ? null : { id: saved.image.imageId, sha256: saved.image.sha256 },
     readbackSha256: written?.readbackSha256 ?? null,

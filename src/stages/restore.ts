@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { bootInfoPath, formatBootInfo } from "../disk/boot-info.ts";
+import { type BootInfo, bootInfoPath, formatBootInfo } from "../disk/boot-info.ts";
 import { relocateGpt } from "../disk/gpt-relocate.ts";
 import type { Disk } from "../disk/inventory.ts";
 import { addPartitions, forgetPartitions, rereadPartitions, verifyPartitions } from "../disk/kernel-partitions.ts";
@@ -11,7 +11,7 @@ import { mountReadOnly, mountReadWrite } from "../disk/mounts.ts";
 import { asReimageError, ReimageError } from "../errors.ts";
 import { clearPartitionTable, commitHead, writeBackupTable } from "../image/commit.ts";
 import { createProgress } from "../report/progress.ts";
-import { formatReport } from "../report/report-json.ts";
+import { formatReport, type RunReport } from "../report/report-json.ts";
 import { type RetainedArchive, verifyArchive } from "../retention/archive.ts";
 import { type RestoreSummary, restoreRetained } from "../retention/restore.ts";
 import { openRootedDirectory, type RootedDirectory } from "../retention/rooted.ts";
@@ -19,6 +19,7 @@ import { verifyRestored } from "../retention/verify-restored.ts";
 import { describeNewOs } from "./boot-info.ts";
 import { type StageContext, step, warn } from "./context.ts";
 import { mountNewOs } from "./new-os.ts";
+import { handOverName } from "./overseer.ts";
 import { eventsPath, logPath, reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import type { Restored } from "./restored.ts";
 import type { Saved } from "./save.ts";
@@ -119,21 +120,42 @@ async function describeRun(
   let path = bootInfoPath;
   try {
     await using newRoot = await openRootedDirectory(root);
-    const bootInfo = await describeNewOs(newRoot, saved, rootDevice);
+    const { runId } = context;
+    const { readbackSha256 } = written;
+    const bootInfo = await describeNewOs(newRoot, saved, rootDevice, { runId, readbackSha256 });
     await newRoot.writeFile(path, formatBootInfo(bootInfo));
     if (config.log === null) return;
     // It says success, and stands in the new OS alone: nobody can read it there unless the commit succeeds.
     path = join(config.log, basename(reportPath(context.workDir)));
-    const report = reportFor(context.workDir, { outcome: "success" }, saved, written, retained);
+    const report = reportFor(context.workDir, runId, { outcome: "success" }, saved, written, retained);
     await newRoot.writeFile(path, formatReport(report), 0o600);
     path = config.log;
     await copyRecord(newRoot, path, context.workDir);
+    await handOver(report, bootInfo, newRoot, path, context);
   } catch (cause) {
     if (cause instanceof ReimageError) throw cause;
     throw new ReimageError("restore", `cannot write ${path} in the new OS: ${asReimageError(cause).message}`, {
       cause,
       hint: "the image and the retained files are still in memory: make room in the new OS, and start again",
     });
+  }
+}
+
+/** What the endpoint has not been told yet, for the new OS to tell. That there is no room for it is no reason to fail. */
+async function handOver(
+  report: RunReport,
+  bootInfo: BootInfo,
+  newRoot: RootedDirectory,
+  directory: string,
+  { overseer, reporter }: StageContext,
+): Promise<void> {
+  const path = join(directory, handOverName);
+  try {
+    const text = overseer.handOver(report, bootInfo);
+    if (text !== null) await newRoot.writeFile(path, text, 0o600);
+  } catch (error) {
+    const message = `${path} cannot be written in the new OS, which will not report: ${asReimageError(error).message}`;
+    reporter.emit({ type: "warning", stage: "restore", message });
   }
 }
 

@@ -8,6 +8,8 @@ import { asReimageError, describeError, ReimageError } from "../errors.ts";
 import type { Reporter, StageName, TargetState } from "../report/events.ts";
 import { writeReport } from "../report/report-json.ts";
 import type { StageContext } from "./context.ts";
+import { beginWriting, requireNotAborted } from "./first-write.ts";
+import type { Overseer } from "./overseer.ts";
 import { protectOthers } from "./protect.ts";
 import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import { restore } from "./restore.ts";
@@ -27,6 +29,9 @@ export type Outcome =
 
 export interface RunOptions {
   readonly workDir: string;
+  /** `openRunId` */
+  readonly runId: string;
+  readonly overseer: Overseer;
   readonly reporter: Reporter;
   readonly waitSeconds: number;
   readonly version: string;
@@ -37,7 +42,7 @@ export interface RunOptions {
  * the work directory (`lockWorkDir`). Never throws: every ending is an outcome, an event and a report.json.
  */
 export async function runStages(config: Config, options: RunOptions): Promise<Outcome> {
-  const { workDir, reporter } = options;
+  const { workDir, runId, reporter, overseer } = options;
   let state: RunState | null = null;
   let stage: StageName | null = null;
 
@@ -51,15 +56,19 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
   const context: StageContext = {
     keepRestored: (restored) => keep({ restored }),
     workDir,
+    runId,
+    overseer,
     reporter,
     waitSeconds: options.waitSeconds,
     setTargetState(target) {
+      if (state?.target === "untouched") beginWriting(workDir, runId);
       keep({ target });
       reporter.emit({ type: "target-state", state: target });
     },
   };
   async function timed<T>(name: StageName, run: () => Promise<T>): Promise<T> {
     stage = name;
+    if (state?.target === "untouched") requireNotAborted(workDir, runId);
     const start = performance.now();
     reporter.emit({ type: "stage-started", stage: name });
     const result = await run();
@@ -89,7 +98,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
 
   function succeed({ saved, written, restored }: RunState): Outcome {
     if (saved === null) throw new ReimageError("bug", "a run is complete that has saved nothing");
-    const report = reportFor(workDir, { outcome: "success" }, saved, written, restored?.retained ?? null);
+    const report = reportFor(workDir, runId, { outcome: "success" }, saved, written, restored?.retained ?? null);
     writeReport(reportPath(workDir), report);
     reporter.emit({ type: "run-finished", target: "complete", disk: identityOf(saved.target) });
     forgetRun(workDir);
@@ -110,7 +119,8 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     const ending = { outcome: "failed", stage, target, error } as const;
     if (target !== "partial") forgetRun(workDir); // first, for it may be what leaves no room for the report
     try {
-      writeReport(reportPath(workDir), reportFor(workDir, ending, state?.saved ?? null, state?.written ?? null, null));
+      const report = reportFor(workDir, runId, ending, state?.saved ?? null, state?.written ?? null, null);
+      writeReport(reportPath(workDir), report);
     } catch (cause) {
       const message = `${reportPath(workDir)} cannot be written: ${describeError(cause)}`;
       reporter.emit({ type: "warning", stage, message });

@@ -10,10 +10,11 @@ const sources = readdirSync(join(project, "src"), { recursive: true, encoding: "
 
 /** What each folder of src/ may import from, besides itself and the files directly in src/. */
 const allowed: Record<string, readonly string[]> = {
-  commands: ["init", "stages", "pack", "image", "disk", "retention", "config", "report", "system"],
+  commands: ["control", "init", "stages", "pack", "image", "disk", "retention", "config", "report", "system"],
   init: ["stages", "disk", "config", "report", "system"],
   stages: ["http", "image", "disk", "retention", "config", "report", "system"],
   pack: ["image", "disk", "system"],
+  control: ["http", "disk", "config", "report", "system"],
   http: ["image", "report"],
   image: ["disk", "system"],
   disk: ["report", "config", "system"],

@@ -11,6 +11,9 @@ const info: BootInfo = {
   kernel: "/boot/vmlinuz",
   bootloaderid: "",
   disk: { path: "/dev/sda", sizeBytes: 5e11, sectorSizeBytes: 512, serial: "S", wwn: null, model: "M" },
+  run_id: "0b7c6a1e-9d43-4c6e-9a57-3f2f4f1f0e11",
+  image_sha256: "a".repeat(64),
+  readback_sha256: "b".repeat(64),
 };
 
 test("what is written is read back", () => {
@@ -31,6 +34,9 @@ test("absent fields are unknown, further ones are ignored", () => {
     kernel: "",
     bootloaderid: "",
     disk: null,
+    run_id: "",
+    image_sha256: "",
+    readback_sha256: "",
   });
 });
 

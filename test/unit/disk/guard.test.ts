@@ -50,6 +50,9 @@ const info: BootInfo = {
   kernel: "",
   bootloaderid: "",
   disk: identityOf(sda),
+  run_id: "",
+  image_sha256: "",
+  readback_sha256: "",
 };
 const old = { kind: "old-root", named: false } as const;
 const named = { kind: "old-root", named: true } as const;

@@ -128,6 +128,7 @@ describe("report.json", () => {
       cause: new Error("EIO"),
     });
     const report = buildReport({
+      runId: "0b7c6a1e-9d43-4c6e-9a57-3f2f4f1f0e11",
       ending: { outcome: "failed", stage: "write", target: "partial", error },
       image: { id: "kiosk-7", sha256: "ab" },
       readbackSha256: null,
@@ -137,6 +138,7 @@ describe("report.json", () => {
     });
     expect(report).toEqual({
       schemaVersion: 1,
+      runId: "0b7c6a1e-9d43-4c6e-9a57-3f2f4f1f0e11",
       outcome: "failed",
       stage: "write",
       target: "partial",
@@ -160,7 +162,7 @@ describe("report.json", () => {
   });
 
   test("something unexpected is a bug, and a success has no reason", () => {
-    const facts = { image: null, readbackSha256: "cd", retained: null, disk, events: [] };
+    const facts = { runId: null, image: null, readbackSha256: "cd", retained: null, disk, events: [] };
     const failed = buildReport({
       ...facts,
       ending: { outcome: "failed", stage: null, target: "untouched", error: "oops" },
@@ -178,6 +180,7 @@ describe("report.json", () => {
     const path = join(directory, "report.json");
     appendFileSync(path, "old and longer ".repeat(1000));
     const report = buildReport({
+      runId: null,
       ending: { outcome: "success" },
       image: null,
       readbackSha256: null,
