@@ -1,8 +1,21 @@
 /** Real directories and links, without a TFTP server. */
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import {
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
+import { planDeployments } from "../../../src/control/server/pxelinux/apply.ts";
 import { switchLinks } from "../../../src/control/server/pxelinux/links.ts";
 import { ReimageError } from "../../../src/errors.ts";
 import { configurationText, makeTftpRoot, until } from "../../support/pxelinux.ts";
@@ -300,10 +313,59 @@ test("the watch survives that somebody removes the directory of the copies", asy
   await pxe.apply([once([A], "install", "1")]);
   await rm(join(tftp.configurationsDir, ".one-shot"), { recursive: true });
   expect((await pxe.read())[0]?.boots.kind).toBe("elsewhere");
+  for (const [count, mac, link] of [
+    [1, A, linkA],
+    [2, C, linkC],
+  ] as const) {
+    await pxe.apply([once([mac], "install", "1")]);
+    await readFile(join(tftp.links, link));
+    await until(() => pxe.reads.length === count);
+  }
+});
+
+test("a copy outlives its link for a while, and is not removed when it is wanted again", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open({ graceMs: 50 });
   await pxe.apply([once([A], "install", "1")]);
+  const resolved = await realpath(join(tftp.links, linkA)); // what a server knows that was about to open it
+  await pxe.apply([lasting([A], "local")]);
+  expect(readFileSync(resolved, "utf8")).toBe(configurationText("install"));
+  await until(() => !existsSync(resolved));
+  await pxe.apply([once([A], "install", "2")]);
+  await pxe.apply([lasting([A], "local")]);
+  await pxe.apply([once([A], "install", "2")]);
+  await Bun.sleep(150);
+  expect(await readFile(join(tftp.links, linkA), "utf8")).toBe(configurationText("install"));
+});
+
+test("a boot of what was deployed before is not reported any more", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open({ retryWindowMs: 2000 });
+  await pxe.apply([once([A], "install", "1"), once([B], "install", "1")]);
   await readFile(join(tftp.links, linkA));
+  await Bun.sleep(300); // so that the watch has seen it
+  await pxe.apply([lasting([A], "local")]);
+  await readFile(join(tftp.links, linkB));
   await until(() => pxe.reads.length > 0);
-  expect(pxe.reads).toHaveLength(1);
+  expect(pxe.reads.map(({ mac }) => mac)).toEqual([B]);
+});
+
+test("the links of a host are removed last to first, so that none leads to one that is gone", async () => {
+  await using tftp = await makeTftpRoot();
+  await using pxe = await tftp.open();
+  await pxe.apply([lasting([A, B, C], "local")]);
+  const paths = { root: tftp.root, links: tftp.links, configurations: tftp.configurationsDir, copies: "" };
+  const order = async (configuration: string | null) => {
+    const { changes } = await planDeployments(
+      [lasting([A, B, C], configuration)],
+      paths,
+      await pxe.readConfigurations(),
+    );
+    return changes.map(({ mac }) => mac);
+  };
+  expect(await order(null)).toEqual([B, C, A]);
+  await pxe.apply([lasting([A, B, C], null)]);
+  expect(await order("local")).toEqual([A, B, C]);
 });
 
 test("one process keeps the directory; what a killed one left behind is cleared", async () => {
