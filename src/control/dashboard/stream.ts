@@ -3,16 +3,12 @@
  * saying so is noticed; so is what the endpoint says when it refuses.
  */
 import { ApiFailure, asFailure, send } from "./api.ts";
+import { type Message, parseMessage, pauseMs } from "./stream-text.ts";
 
 export type Connection =
   | { readonly state: "connecting" }
   | { readonly state: "live" }
   | { readonly state: "lost"; readonly sinceMs: number; readonly retryAtMs: number; readonly failure: ApiFailure };
-
-export interface Message {
-  readonly event: string;
-  readonly data: string;
-}
 
 export interface StreamOptions {
   readonly path: string;
@@ -23,12 +19,6 @@ export interface StreamOptions {
 
 /** Three comments missed. */
 const SILENCE_MS = 45_000;
-const LONGEST_PAUSE_MS = 15_000;
-
-/** How long to wait before attempt `attempt` (from 1); spread, so that not all pages come back at once (pure). */
-export function pauseMs(attempt: number, random: number): number {
-  return Math.min(LONGEST_PAUSE_MS, 500 * 2 ** Math.min(attempt, 10)) * (0.75 + random / 4);
-}
 
 /** Watches until the returned function is called; connects again whenever the connection ends, until the answer is 401. */
 export function watch({ path, onMessage, onConnection }: StreamOptions): () => void {
@@ -106,16 +96,4 @@ async function readStream(
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** One block of an event stream (WHATWG HTML, 9.2.6); null for comments alone (pure). */
-export function parseMessage(block: string): Message | null {
-  let event = "message";
-  const data: string[] = [];
-  for (const line of block.split(/\r?\n/)) {
-    const [, field, value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
-    if (field === "event") event = value;
-    if (field === "data") data.push(value);
-  }
-  return data.length === 0 && event === "message" ? null : { event, data: data.join("\n") };
 }

@@ -49,7 +49,7 @@ export function MachineRow(props: Props) {
         {canPick ? <span class={isPicked ? "box checked" : "box"} aria-hidden="true" /> : null}
       </span>
       <span class="cell machine" role="gridcell" title={machine.id}>
-        <b>{showPlainly(title)}</b>
+        <b>{showPlainly(title)}</b>{" "}
         <span class="dim">
           {machine.name === null ? machine.macs[0] : (machine.serial && showPlainly(machine.serial)) || machine.macs[0]}
         </span>
@@ -57,8 +57,7 @@ export function MachineRow(props: Props) {
       </span>
       <span class={`cell state ${condition}`} role="gridcell">
         <ConditionIcon kind={silent ? "silent" : condition} />
-        <span class="word">{conditionWords[condition].word}</span>
-        <span class="dim">{remarkOf(machine, silent)}</span>
+        <span class="word">{conditionWords[condition].word}</span> <span class="dim">{remarkOf(machine, silent)}</span>
       </span>
       <span class={`cell progress ${condition}`} role="gridcell">
         <Progress machine={machine} />

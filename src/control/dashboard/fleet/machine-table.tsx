@@ -8,9 +8,10 @@ import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { Fleet } from "./fleet.ts";
 import { MachineRow } from "./machine-row.tsx";
+import { useRowHeight } from "./row-height.ts";
 import type { Sort, SortKey } from "./selection.ts";
 import { TableHead } from "./table-head.tsx";
-import { useRowHeight, windowOf } from "./window.ts";
+import { windowOf } from "./window.ts";
 
 interface Props {
   readonly gridRef: RefObject<HTMLDivElement | null>;

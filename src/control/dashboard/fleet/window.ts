@@ -1,9 +1,6 @@
-/** Which rows of a long list are in sight. */
-import { useEffect, useState } from "preact/hooks";
+/** Which rows of a long list are in sight (pure). */
 
 const SPARE_ROWS = 10;
-/** Narrow windows get rows of two lines; style/fleet.css says the same. */
-const NARROW = "(max-width: 640px)";
 
 export interface Sight {
   readonly topPx: number;
@@ -18,15 +15,4 @@ export function windowOf(count: number, rowPx: number, { topPx, heightPx }: Sigh
   if (active >= 0 && active < first) rows.unshift(active);
   if (active > last && active < count) rows.push(active);
   return rows;
-}
-
-export function useRowHeight(): { readonly rowPx: number; readonly headPx: number } {
-  const [isNarrow, setNarrow] = useState(() => matchMedia(NARROW).matches);
-  useEffect(() => {
-    const query = matchMedia(NARROW);
-    const look = () => setNarrow(query.matches);
-    query.addEventListener("change", look);
-    return () => query.removeEventListener("change", look);
-  }, []);
-  return isNarrow ? { rowPx: 62, headPx: 0 } : { rowPx: 36, headPx: 32 };
 }
