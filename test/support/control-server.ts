@@ -65,7 +65,14 @@ export async function openTestServe(options: Partial<ServeOptions> = {}): Promis
   const temporary = options.dataDir === undefined ? mkdtempSync(join(tmpdir(), "reimage-serve-")) : null;
   const dataDir = options.dataDir ?? temporary ?? "";
   const log: string[] = [];
-  const defaults = { hostname: "127.0.0.1", port: 0, databaseUrl: null, tls: null, powerAdapters: [] };
+  const defaults = {
+    hostname: "127.0.0.1",
+    port: 0,
+    databaseUrl: null,
+    tls: null,
+    powerAdapters: [],
+    facades: { names: [], clients: [] },
+  };
   const serve = await openServe({ ...defaults, log: (line) => log.push(line), ...options, dataDir });
   const adminToken = readFileSync(join(dataDir, "admin.token"), "utf8").trim();
 

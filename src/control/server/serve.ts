@@ -6,6 +6,7 @@ import { ReimageError } from "../../errors.ts";
 import { API_PATH, addProblems, createApi } from "./api/app.ts";
 import { type Bindings, createApp, type Endpoint } from "./api/context.ts";
 import { openStore } from "./database/store.ts";
+import { type FacadeOptions, mountFacades } from "./facades/mount.ts";
 import { SERVE } from "./operations/actor.ts";
 import { createEventIntake } from "./operations/events.ts";
 import { createPowerService, failForgottenJobs } from "./operations/power.ts";
@@ -24,6 +25,7 @@ export interface ServeOptions {
   /** PEM texts; null: without TLS. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
   readonly powerAdapters: readonly PowerAdapter[];
+  readonly facades: FacadeOptions;
   /** A line for the operator of the endpoint. Never holds a token. */
   readonly log: (line: string) => void;
   readonly now?: () => number;
@@ -62,6 +64,7 @@ export async function openServe(options: ServeOptions): Promise<Serve> {
   const app = createApp();
   app.route(API_PATH, createApi(endpoint));
   app.route("/", createPages());
+  mountFacades(app, endpoint, options.facades);
   addProblems(app, endpoint);
   const server = listen(options, (request, address) => app.fetch(request, { address } satisfies Bindings));
   stack.defer(async () => {

@@ -1,0 +1,41 @@
+/**
+ * The compatible facades: other systems' protocols over the same machines. None of them knows tokens, so they are off
+ * unless they are switched on, and then answer an address range only.
+ */
+import { ReimageError } from "../../../errors.ts";
+import type { App, Endpoint } from "../api/context.ts";
+import type { AddressRange } from "../security/address-range.ts";
+
+/** Makes the routes of a facade; they begin at the root of the server. */
+export type CreateFacade = (endpoint: Endpoint) => App;
+
+/** All there are, by the names that `--facade` takes. */
+export const facades = {} as const satisfies Record<string, CreateFacade>;
+
+export type FacadeName = keyof typeof facades;
+
+/** What is switched on, and for whom. */
+export interface FacadeOptions {
+  readonly names: readonly FacadeName[];
+  readonly clients: readonly AddressRange[];
+}
+
+/** Adds the routes of what is switched on. Whoever calls from elsewhere gets 403. */
+export function mountFacades(app: App, endpoint: Endpoint, { names, clients }: FacadeOptions): void {
+  for (const name of names) {
+    const create: CreateFacade = facades[name];
+    const facade = create(endpoint);
+    for (const { path, method } of facade.routes) {
+      app.on(method, path, async (context, next) => {
+        const address = context.env.address ?? "";
+        if (!clients.some((range) => range.contains(address))) {
+          throw new ReimageError("forbidden", `${address} may not use the ${name} facade`, {
+            hint: "serve's --facade-clients names the address ranges that may",
+          });
+        }
+        await next();
+      });
+    }
+    app.route("/", facade);
+  }
+}
