@@ -102,7 +102,21 @@ test("a command that ends with 0 and has not said what is expected has failed", 
   expect(error.message).toContain("ended with status 0, but did not print what the power adapter expects: refused");
 });
 
-test("endless output ends the command", async () => {
+test("a status that is not understood is asked for again", async () => {
+  using trace = openTrace();
+  const print = `print(mkdir("${trace.directory}/asked") ? "hm" : "it is on")`;
+  const adapter = adapterOf({ status: ["perl", "-e", print] }, { retries: 1 });
+  expect(await runPower(adapter, "status", kiosk)).toEqual({ power: "on", output: "it is on" });
+});
+
+test("a command has not succeeded while what it started still runs", async () => {
+  const adapter = adapterOf({ on: ["sh", "-c", "sleep 30 & exit 0"] }, { timeoutSeconds: 0.3 });
+  expect((await refusalOf(runPower(adapter, "on", kiosk))).message).toContain("no end after 0.3 s");
+});
+
+test("too much output ends the command", async () => {
+  const verbose = adapterOf({ on: ["head", "-c", "2000000", "/dev/zero"] });
+  expect((await refusalOf(runPower(verbose, "on", kiosk))).message).toContain("printed too much");
   expect((await refusalOf(runPower(adapterOf({ on: ["yes"] }), "on", kiosk))).message).toContain("printed too much");
 });
 
