@@ -36,7 +36,7 @@ export function MachineTable(props: Props) {
 
   // The active row is a machine, wherever it moves to; where it has gone, the row that took its place.
   const found = active.id === null ? -1 : ids.indexOf(active.id);
-  const index = found >= 0 ? found : Math.min(active.index, ids.length - 1);
+  const index = found >= 0 ? found : Math.min(Math.max(0, active.index), ids.length - 1);
   const activeId = ids[index] ?? null;
   useEffect(() => {
     if (activeId !== active.id || index !== active.index) setActive({ id: activeId, index });
