@@ -150,7 +150,13 @@ export function decideReport(facts: ReinstallFacts | null, message: ReportMessag
       return { verdict: "verified", reason: null, transition };
     }
     const reason = `its report says success and does not prove it: ${problem}`;
-    const transition = change(facts, { state: "parked", target: report.target, runId, nextAttemptAtMs: null, reason });
+    const transition = change(facts, {
+      state: "parked",
+      target: moreTouched(report.target, facts.target),
+      runId,
+      nextAttemptAtMs: null,
+      reason,
+    });
     return { verdict: "unverified", reason: problem, transition };
   }
   const reason = report.reason ?? "the run failed and gave no reason";
