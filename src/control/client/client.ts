@@ -67,7 +67,7 @@ export interface Client extends AsyncDisposable {
 /** What goes into the new OS: beside a log, and never much. */
 const mostHandedOverBytes = 1 << 20;
 const FLUSH_MS = 10_000;
-const FLUSH_UNANSWERED_MS = 2_000;
+const FLUSH_NOTHING_TAKEN_MS = 2_000;
 /** For a report that the endpoint is waiting for. */
 const FLUSH_WANTED_MS = 60_000;
 
@@ -195,7 +195,8 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     async finish() {
       try {
         enqueueReport(runId);
-        await sender.flush(sender.hasAnswered() ? FLUSH_MS : FLUSH_UNANSWERED_MS);
+        const isSent = await sender.flush(sender.hasTaken() ? FLUSH_MS : FLUSH_NOTHING_TAKEN_MS);
+        if (!isSent) tell.unsent();
       } catch (error) {
         tell.warn(`the report cannot be sent: ${describeError(error)}`);
       }

@@ -30,7 +30,8 @@ export interface Sender extends AsyncDisposable {
   wake(): void;
   /** Sends what waits, at once and again. @returns whether all of it is settled; after `limitMs` at the latest. */
   flush(limitMs: number): Promise<boolean>;
-  hasAnswered(): boolean;
+  /** Whether the endpoint has ever taken something. */
+  hasTaken(): boolean;
 }
 
 const LEAST_DISTANCE_MS = 250;
@@ -47,7 +48,7 @@ export function startSender(options: SenderOptions): Sender {
   let failures = 0;
   let flushing = 0;
   let lastReason: string | null = null;
-  let hasAnswered = false;
+  let hasTaken = false;
   let alarm = Promise.withResolvers<void>();
 
   const isEmpty = () => queues.every((queue) => queue.waiting().length === 0);
@@ -76,14 +77,13 @@ export function startSender(options: SenderOptions): Sender {
     try {
       await deliver(batch, stop.signal);
       queue.settle(batch.settles);
-      hasAnswered = true;
+      hasTaken = true;
       failures = 0;
       if (lastReason !== null) options.onTaken();
       lastReason = null;
     } catch (thrown) {
       if (stop.signal.aborted) return;
       const refusal = thrown instanceof Refusal ? thrown : new Refusal("lasting", null, describeError(thrown));
-      if (refusal.status !== null) hasAnswered = true;
       const next = { untilMs: performance.now() + pauseMsAfter(refusal), isAsked: refusal.pauseSeconds > 0 };
       // What nobody can take may stand in one queue only; an endpoint that is away takes nothing from any.
       for (const each of refusal.kind === "lasting" ? [queue] : queues) pauses.set(each, next);
@@ -118,7 +118,7 @@ export function startSender(options: SenderOptions): Sender {
   const running = run();
   return {
     wake: ring,
-    hasAnswered: () => hasAnswered,
+    hasTaken: () => hasTaken,
     async flush(limitMs) {
       if (isEmpty()) return true;
       const empty = Promise.withResolvers<void>();

@@ -20,6 +20,12 @@ export function createTeller(endpoint: Endpoint, emit: Reporter["emit"]) {
       else detail(what);
       hasWarned = true;
     },
+    /** The run is over. */
+    unsent() {
+      const what = `${endpoint.name} has not taken everything; reimage report sends the rest, or the next run does`;
+      if (hasWarned) detail(what);
+      else warn(what);
+    },
     taken: () => detail(`${endpoint.name} takes messages again`),
     /** The clock is told of, and never set. */
     clock() {
