@@ -119,7 +119,7 @@ export function decideObserved(facts: ReinstallFacts, runId: string, target: Tar
   }
   // It has written without asking (an offline configuration): that was an attempt too.
   const state = target === "complete" ? "unreported" : "writing";
-  return change(facts, { state, target, attempt: facts.attempt + 1, runId, nextAttemptAtMs: null });
+  return change(facts, { state, target, attempt: nextAttempt(facts), runId, nextAttemptAtMs: null });
 }
 
 /** What a report is answered, and what it changes. */
@@ -221,7 +221,7 @@ function afterFailure(
   if (target === "untouched") return null;
   const isCounted = facts.runId === runId && (facts.state === "waiting" || facts.state === "parked");
   if (isCounted) return null;
-  const attempt = facts.runId === runId ? facts.attempt : facts.attempt + 1;
+  const attempt = facts.runId === runId ? facts.attempt : nextAttempt(facts);
   if (target === "complete") {
     return { ...change(facts, { state: "unreported", target, attempt, runId, nextAttemptAtMs: null }), reason };
   }
@@ -231,6 +231,11 @@ function afterFailure(
   }
   const nextAttemptAtMs = nowMs + retryAfterMs(attempt);
   return { ...change(facts, { state: "waiting", target, attempt, runId, nextAttemptAtMs }), reason };
+}
+
+/** A run that has not asked may be one too many; it is counted as the last one. */
+function nextAttempt({ attempt, mostAttempts }: ReinstallFacts): number {
+  return Math.min(attempt + 1, mostAttempts);
 }
 
 function park(facts: ReinstallFacts, why: string | null): InstructionDecision {
