@@ -185,7 +185,7 @@ test(
       await at
         .locator(".track > span")
         .first()
-        .evaluate((bar) => getComputedStyle(bar).transitionDuration);
+        .evaluate<string>("(bar) => getComputedStyle(bar).transitionDuration");
     expect(await durationOf(page)).toBe("0s");
     await using moving = await openDashboard(browser, serve, { reducedMotion: "no-preference" });
     await rowOf(moving.page, "writing-1").waitFor();
