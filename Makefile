@@ -43,12 +43,15 @@ demo: packages initramfs ## a virtual kiosk is reimaged before your eyes; a few 
 bench: packages initramfs ## reimage side by side with what else writes images, into docs/benchmarks.md (needs root; idle machine)
 	$(BUN) scripts/bench/bench.ts
 
-test: packages initramfs ## everything: check, loop devices (needs root), virtual machines; at most 20 minutes on 2 cores
+test: packages initramfs ## everything: check, the control endpoint and loop devices (need root), virtual machines; at most half an hour on 2 cores
 	$(BUN) scripts/test.ts
 
 test-long: node_modules ## the seeded sweeps of the tests, at length: fuzzed parsers, random web servers; about ten minutes
 	FUZZ_CASES=200000 $(BUN) test --timeout 3600000 test/unit/fuzz
 	RANDOM_SERVERS=20000 RANDOM_SEED=1000 $(BUN) test --timeout 3600000 test/loop/http-source-random.test.ts
+
+test-control: build ## the tests of the control endpoint: PostgreSQL, Chromium, a BMC and a TFTP server, all of their own (needs root)
+	$(BUN) scripts/test.ts control
 
 test-loop: node_modules ## the tests on loop devices (needs root)
 	$(BUN) scripts/test.ts loop
@@ -61,4 +64,4 @@ clean: ## remove everything that was built
 
 FORCE:
 .PHONY: packages build initramfs
-.PHONY: help check demo bench test test-loop test-vm clean
+.PHONY: help check demo bench test test-long test-control test-loop test-vm clean

@@ -17,8 +17,14 @@ const bun = process.execPath;
 const lanes: readonly Lane[] = [
   {
     name: "check",
-    commands: [["node_modules/.bin/tsc"], ["node_modules/.bin/biome", "check", "."], [bun, "test", "test/unit"]],
+    commands: [
+      ["node_modules/.bin/tsc"],
+      ["node_modules/.bin/tsc", "-p", "src/control/dashboard"],
+      ["node_modules/.bin/biome", "check", "."],
+      [bun, "test", "test/unit"],
+    ],
   },
+  { name: "control", commands: [[bun, "test", "test/control"]] },
   { name: "loop", commands: [[bun, "test", "test/loop"]] },
   { name: "vm", commands: [[bun, "test", "test/vm"]] },
 ];
