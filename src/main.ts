@@ -1,13 +1,6 @@
 /** argv → command; nothing else. */
-import { abortCommand } from "./commands/abort.ts";
 import type { Command } from "./commands/command.ts";
 import { exitStatus, statusOfRefusal } from "./commands/command.ts";
-import { enrollCommand } from "./commands/enroll.ts";
-import { runInit } from "./commands/init.ts";
-import { packCommand } from "./commands/pack.ts";
-import { planCommand } from "./commands/plan.ts";
-import { reportCommand } from "./commands/report.ts";
-import { runCommand } from "./commands/run.ts";
 import { asReimageError, describeError, ReimageError } from "./errors.ts";
 import { version } from "./version.ts";
 
@@ -17,23 +10,25 @@ const initCommand: Command = {
   usage:
     "reimage init\n\nTakes no options: /etc/reimage/reimage.yaml and reimage.<key>=<value> on the kernel command line configure it.\n",
   async run() {
-    await runInit();
-    return exitStatus.done;
+    const { runInit } = await import("./commands/init.ts");
+    return await runInit();
   },
 };
 
-const commands: readonly Command[] = [
-  planCommand,
-  runCommand,
-  packCommand,
-  initCommand,
-  reportCommand,
-  abortCommand,
-  enrollCommand,
-];
+/** Loaded when they are called: what an endpoint or its command line needs, an initramfs has no time for. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  plan: async () => (await import("./commands/plan.ts")).planCommand,
+  run: async () => (await import("./commands/run.ts")).runCommand,
+  pack: async () => (await import("./commands/pack.ts")).packCommand,
+  init: async () => initCommand,
+  report: async () => (await import("./commands/report.ts")).reportCommand,
+  abort: async () => (await import("./commands/abort.ts")).abortCommand,
+  enroll: async () => (await import("./commands/enroll.ts")).enrollCommand,
+};
 
-function usage(): string {
-  const list = commands.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`).join("\n");
+async function usage(): Promise<string> {
+  const loaded = await Promise.all(Object.values(commands).map((load) => load()));
+  const list = loaded.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`).join("\n");
   return `reimage ${version}: replaces the whole operating system of a machine, and keeps its identity
 
 usage: reimage COMMAND [options]
@@ -47,19 +42,20 @@ ${list}
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === "--help" || name === "help") {
-    process.stdout.write(usage());
+    process.stdout.write(await usage());
     return name === undefined ? exitStatus.usage : exitStatus.done;
   }
   if (name === "--version") {
     process.stdout.write(`${version}\n`);
     return exitStatus.done;
   }
-  const command = commands.find((each) => each.name === name);
-  if (command === undefined) {
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) {
     throw new ReimageError("usage", `${name} is no command of reimage`, {
       hint: "`reimage --help` lists the commands",
     });
   }
+  const command = await load();
   if (rest.includes("--help")) {
     process.stdout.write(command.usage);
     return exitStatus.done;

@@ -5,7 +5,7 @@ import type { Server } from "bun";
 import { ReimageError } from "../../errors.ts";
 import { API_PATH, addProblems, createApi } from "./api/app.ts";
 import { type Bindings, createApp, type Endpoint } from "./api/context.ts";
-import { openStore } from "./database/store.ts";
+import { openStore, type Store } from "./database/store.ts";
 import { type FacadeOptions, mountFacades } from "./facades/mount.ts";
 import { SERVE } from "./operations/actor.ts";
 import { createEventIntake } from "./operations/events.ts";
@@ -24,10 +24,13 @@ export interface ServeOptions {
   readonly databaseUrl: string | null;
   /** PEM texts; null: without TLS. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
+  /** Looked at with each job: whoever hands it in may change it later. */
   readonly powerAdapters: readonly PowerAdapter[];
   readonly facades: FacadeOptions;
   /** A line for the operator of the endpoint. Never holds a token. */
-  readonly log: (line: string) => void;
+  readonly log: (line: string, level?: "info" | "error") => void;
+  /** What has to be in the database before the first request is answered. Where it throws, none is. */
+  readonly prepare?: (store: Store) => Promise<void>;
   readonly now?: () => number;
 }
 
@@ -45,7 +48,9 @@ const POWER_JOB_SECONDS = 300;
 /** @throws ReimageError `database`, `config` */
 export async function openServe(options: ServeOptions): Promise<Serve> {
   const { dataDir, databaseUrl, log, now = Date.now } = options;
-  const onError = (error: unknown) => log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const onError = (error: unknown) => {
+    log(error instanceof Error ? (error.stack ?? error.message) : String(error), "error");
+  };
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openStore({ dataDir, databaseUrl, onError, now }));
   const stopping = new AbortController();
@@ -60,6 +65,7 @@ export async function openServe(options: ServeOptions): Promise<Serve> {
   };
   await failForgottenJobs(store, POWER_JOB_SECONDS * 1000);
   if (!(await hasAdmin(store))) await makeFirstToken(endpoint, dataDir, log);
+  await options.prepare?.(store);
 
   const app = createApp();
   app.route(API_PATH, createApi(endpoint));
