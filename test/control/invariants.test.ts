@@ -192,6 +192,22 @@ eachDatabase("invariants", (open) => {
     });
   });
 
+  test("a run that has failed and is started again may succeed", async () => {
+    await using serve = await open();
+    const machine = await serve.enrol();
+    await request(serve, machine);
+    const runId = randomUUID();
+    await ask(machine, runId);
+    const failed = goodReport("os-2", { outcome: "failed", target: "partial", reason: "no room in the new OS" });
+    expect((await machine.post("report", { runId, report: failed })).body).toMatchObject({ verdict: "recorded" });
+    expect((await look(serve, machine)).reinstall?.state).toBe("waiting");
+    expect((await machine.post("report", { runId, report: goodReport("os-2") })).body).toMatchObject({
+      verdict: "verified",
+    });
+    expect((await machine.post("report", { runId, report: failed })).body).toMatchObject({ verdict: "verified" });
+    expect(await look(serve, machine)).toMatchObject({ reinstall: null, imageId: "os-2" });
+  });
+
   describe("7: no loop", () => {
     test("after success, firmware that still boots from the network gets the disk", async () => {
       const clock = { ms: Date.now() };

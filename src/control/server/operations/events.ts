@@ -128,7 +128,7 @@ function foldInto(row: RunRow | undefined, { machineId, runId, events }: SentEve
     outcome: isReported ? run.outcome : after.outcome,
     reason: isReported ? run.reason : after.reason,
     last_seq: after.lastSeq,
-    ended_at: run.ended_at ?? (after.outcome === null ? null : nowMs),
+    ended_at: isReported || after.outcome !== null ? (run.ended_at ?? nowMs) : null,
   };
 }
 

@@ -25,7 +25,8 @@ export async function instruct(
   return await store.write(actor, async (scope) => {
     const machine = await requireMachine(scope, machineId);
     await ownRun(scope, machine, request.runId);
-    const open = machine.locked === 1 ? null : await readOpenReinstall(scope.db, machineId);
+    if (machine.locked === 1) return { action: "boot-local", reason: "this machine is locked" };
+    const open = await readOpenReinstall(scope.db, machineId);
     const { instruction, transition } = decideInstruction(open?.facts ?? null, request, scope.nowMs);
     if (open !== null && transition !== null) await applyTransition(scope, machine, open, transition);
     if (open === null && request.bootInfo !== null) {
@@ -46,7 +47,9 @@ export async function takeReport(
   return await store.write(actor, async (scope) => {
     const machine = await requireMachine(scope, machineId);
     const run = await ownRun(scope, machine, message.runId);
-    if (run?.verdict != null) return { verdict: run.verdict, reason: run.reason };
+    // A run that has failed may be started again and succeed; everything else that comes twice is a repetition.
+    const isRepeated = run?.outcome === "success" || message.report.outcome === "failed";
+    if (run?.verdict != null && isRepeated) return { verdict: run.verdict, reason: run.reason };
     const open = await readOpenReinstall(scope.db, machineId);
     const { verdict, reason, transition } = decideReport(open?.facts ?? null, message, scope.nowMs);
     const { report } = message;
