@@ -63,7 +63,8 @@ function migrations(dialect: Dialect): Record<string, Migration> {
     create table power_jobs (
       id text primary key, machine_id text not null references machines (id) on delete cascade, action text not null,
       state text not null, power text, message text, created_at ${integer} not null, ended_at ${integer});`;
-  return { "001": { up: (db) => runAll(db, first) } };
+  const deploymentIds = "alter table deployments add column id text not null default ''";
+  return { "001": { up: (db) => runAll(db, first) }, "002": { up: (db) => runAll(db, deploymentIds) } };
 }
 
 async function runAll(db: Kysely<unknown>, script: string): Promise<void> {

@@ -55,6 +55,8 @@ export interface Tables {
   /** What the next network boot of a machine gets; no row: local. */
   deployments: {
     machine_id: string;
+    /** Another one whenever something is deployed: tells one deployment of a configuration from the next of the same. */
+    id: string;
     configuration: string;
     /** How many network boots it is for; null: for all. */
     boots: number | null;

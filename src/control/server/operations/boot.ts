@@ -112,32 +112,36 @@ export interface NetbootAnswer {
 export async function answerNetboot(store: Store, actor: Actor, reference: string): Promise<NetbootAnswer | null> {
   return await store.write(actor, async (scope) => {
     const machineId = await findMachine(scope, reference);
-    if (machineId === null) return null;
-    const machine = await requireMachine(scope, machineId);
-    const open = await readOpenReinstall(scope.db, machineId);
-    const isWanted = open !== null;
-    let deployment = await readDeployment(scope, machineId);
-    let decision = decideNetboot(deployment, isWanted, scope.nowMs);
-    if (open !== null && isUsedUp(open, deployment, decision)) {
-      const { target, attempt, runId, mostAttempts } = open.facts;
-      const reason = `${mostAttempts} network boots have led into the reinstallation, and the machine did not call back`;
-      const to = { state: "parked", target, attempt, runId, nextAttemptAtMs: null, reason } as const;
-      await applyTransition(scope, machine, open, to);
-      deployment = await readDeployment(scope, machineId);
-      decision = decideNetboot(deployment, isWanted, scope.nowMs);
-    }
-    const { configuration, next } = decision;
-    if (next !== null) await keepDeployment(scope, machineId, next);
-    await scope.audit("netboot", `machine:${machineId}`, { configuration });
-    scope.changed(machineId);
-    const found = (await readConfiguration(scope, configuration)) ?? local;
-    const isReinstall = isWanted && deployment?.isByOperator === false && found.name === REINSTALL;
-    return { machineId, configuration: found, isReinstall };
+    return machineId === null ? null : await takeBoot(scope, machineId);
   });
 }
 
+/** A network boot of a machine: what it gets, and what that leaves for the next. */
+export async function takeBoot(scope: WriteScope, machineId: string): Promise<NetbootAnswer> {
+  const machine = await requireMachine(scope, machineId);
+  const open = await readOpenReinstall(scope.db, machineId);
+  const isWanted = open !== null;
+  let deployment = await readDeployment(scope, machineId);
+  let decision = decideNetboot(deployment, isWanted, scope.nowMs);
+  if (open !== null && isUsedUp(open, deployment, decision)) {
+    const { target, attempt, runId, mostAttempts } = open.facts;
+    const reason = `${mostAttempts} network boots have led into the reinstallation, and the machine did not call back`;
+    const to = { state: "parked", target, attempt, runId, nextAttemptAtMs: null, reason } as const;
+    await applyTransition(scope, machine, open, to);
+    deployment = await readDeployment(scope, machineId);
+    decision = decideNetboot(deployment, isWanted, scope.nowMs);
+  }
+  const { configuration, next } = decision;
+  if (next !== null) await keepDeployment(scope, machineId, next);
+  await scope.audit("netboot", `machine:${machineId}`, { configuration });
+  scope.changed(machineId);
+  const found = (await readConfiguration(scope, configuration)) ?? local;
+  const isReinstall = isWanted && deployment?.isByOperator === false && found.name === REINSTALL;
+  return { machineId, configuration: found, isReinstall };
+}
+
 /** All network boots of a reinstallation were taken that has not come to an end: somebody has to look. */
-function isUsedUp(open: OpenReinstall, deployment: DeploymentFacts | null, decision: NetbootDecision): boolean {
+export function isUsedUp(open: OpenReinstall, deployment: DeploymentFacts | null, decision: NetbootDecision): boolean {
   const isMeant = bootInState(open.facts.state) === "reimage";
   return isMeant && deployment?.isByOperator === false && decision.configuration !== REINSTALL;
 }
@@ -148,7 +152,7 @@ async function readDeployment(scope: WriteScope, machineId: string): Promise<Dep
   return row === undefined ? null : asFacts(row);
 }
 
-function asFacts(row: DeploymentRow): DeploymentFacts {
+export function asFacts(row: DeploymentRow): DeploymentFacts {
   return {
     configuration: row.configuration,
     boots: row.boots,

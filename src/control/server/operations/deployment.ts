@@ -1,4 +1,5 @@
 /** What the next network boot of a machine gets: the one truth of it, changed in the transactions of those who decide. */
+import { randomUUID } from "node:crypto";
 import { LOCAL, RESCUE } from "../../protocol/boot.ts";
 import type { WriteScope } from "../database/store.ts";
 
@@ -21,6 +22,7 @@ export async function rescueDeployment(scope: WriteScope): Promise<NewDeployment
 /** Switches a machine that the caller has locked. */
 export async function setDeployment(scope: WriteScope, machineId: string, to: NewDeployment): Promise<void> {
   const row = {
+    id: randomUUID(),
     configuration: to.configuration,
     boots: to.boots,
     afterwards: to.afterwards,

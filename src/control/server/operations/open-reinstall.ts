@@ -1,4 +1,5 @@
 /** The open reinstallation of a machine: read for a decision, and changed as the decision says. */
+import { randomUUID } from "node:crypto";
 import type { Kysely } from "kysely";
 import { LOCAL, REINSTALL } from "../../protocol/boot.ts";
 import { type Image, imageSchema } from "../../protocol/image.ts";
@@ -117,7 +118,7 @@ export async function applyTransition(
 async function allowBoots(scope: WriteScope, machineId: string, attemptsLeft: number): Promise<void> {
   await scope.db
     .updateTable("deployments")
-    .set({ configuration: REINSTALL, boots: Math.max(1, attemptsLeft), afterwards: LOCAL })
+    .set({ id: randomUUID(), configuration: REINSTALL, boots: Math.max(1, attemptsLeft), afterwards: LOCAL })
     .where("machine_id", "=", machineId)
     .where("by_operator", "=", 0)
     .execute();
