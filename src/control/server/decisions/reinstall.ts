@@ -12,7 +12,7 @@ import type { Image } from "../../protocol/image.ts";
 import { identifiesDisk, type ReinstallState, type WireBootInfo } from "../../protocol/machine.ts";
 import type { AbortAnswer, AbortMessage, Instruction, InstructionRequest, ReportMessage } from "../../protocol/run.ts";
 import { retryAfterMs } from "./back-off.ts";
-import { reportProblem } from "./verify-report.ts";
+import { reportProblem, type Trust } from "./verify-report.ts";
 
 /** What is known of an open reinstallation. */
 export interface ReinstallFacts {
@@ -60,11 +60,15 @@ export interface InstructionDecision {
   readonly transition: Transition | null;
 }
 
-/** @param facts null: nobody wants this machine reinstalled. */
+/**
+ * @param facts null: nobody wants this machine reinstalled.
+ * @param canWait false: it speaks a protocol without a word for waiting; its attempts are limited all the same.
+ */
 export function decideInstruction(
   facts: ReinstallFacts | null,
   request: InstructionRequest,
   nowMs: number,
+  canWait = true,
 ): InstructionDecision {
   if (facts === null) {
     const reason = "no reinstallation of this machine is requested";
@@ -96,7 +100,7 @@ export function decideInstruction(
     };
   }
   if (facts.attempt >= facts.mostAttempts) return park(facts, null);
-  if (facts.nextAttemptAtMs !== null && nowMs < facts.nextAttemptAtMs) {
+  if (canWait && facts.nextAttemptAtMs !== null && nowMs < facts.nextAttemptAtMs) {
     const afterSeconds = Math.ceil((facts.nextAttemptAtMs - nowMs) / 1000);
     const reason = `attempt ${facts.attempt} of ${facts.mostAttempts} has failed; the next one is not due yet`;
     return { instruction: { action: "wait", afterSeconds, reason }, transition: null };
@@ -130,10 +134,15 @@ export interface ReportDecision {
 }
 
 /** @param facts null: nobody wants this machine reinstalled; the report is recorded. */
-export function decideReport(facts: ReinstallFacts | null, message: ReportMessage, nowMs: number): ReportDecision {
+export function decideReport(
+  facts: ReinstallFacts | null,
+  message: ReportMessage,
+  nowMs: number,
+  trust: Trust = "readback",
+): ReportDecision {
   const { report, runId } = message;
   if (report.outcome === "success") {
-    const problem = reportProblem(report, facts?.image ?? null);
+    const problem = reportProblem(report, facts?.image ?? null, trust);
     if (facts === null) {
       return problem === null
         ? { verdict: "verified", reason: null, transition: null }
