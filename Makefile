@@ -43,6 +43,9 @@ demo: packages initramfs ## a virtual kiosk is reimaged before your eyes; a few 
 bench: packages initramfs ## reimage side by side with what else writes images, into docs/benchmarks.md (needs root; idle machine)
 	$(BUN) scripts/bench/bench.ts
 
+screenshot: packages build/dashboard/dashboard.js ## docs/dashboard.png, from a real endpoint in a real browser
+	$(BUN) scripts/screenshot.ts
+
 test: packages initramfs ## everything: check, the control endpoint and loop devices (need root), virtual machines; at most half an hour on 2 cores
 	$(BUN) scripts/test.ts
 
@@ -63,5 +66,5 @@ clean: ## remove everything that was built
 	rm -rf build
 
 FORCE:
-.PHONY: packages build initramfs
+.PHONY: packages build initramfs screenshot
 .PHONY: help check demo bench test test-long test-control test-loop test-vm clean

@@ -24,20 +24,18 @@ export function Facts({ summary, machine, failure, nowMs }: Props) {
         <Fact name="Id" isWide>
           <code>{id}</code>
         </Fact>
-        <Fact name="Disk" isWide>
-          {shown(textOf(machine?.bootInfo?.primary_disk))}
-        </Fact>
         <Fact name="Image" isWide>
           {shown(imageId)}
           {reinstall === null ? null : <> → {showPlainly(reinstall.imageId)}</>}
+        </Fact>
+        <Fact name="Disk">{shown(textOf(machine?.bootInfo?.primary_disk))}</Fact>
+        <Fact name="Last seen">
+          <span title={lastSeenAt === null ? "" : formatTime(lastSeenAt)}>{formatAgo(lastSeenAt, nowMs)}</span>
         </Fact>
         <Fact name="Serial">{shown(serial)}</Fact>
         <Fact name="MAC">{shown(macs.join(", "))}</Fact>
         <Fact name="Next boot">{showPlainly(configuration)}</Fact>
         <Fact name="Address">{shown(machine?.address)}</Fact>
-        <Fact name="Last seen">
-          <span title={lastSeenAt === null ? "" : formatTime(lastSeenAt)}>{formatAgo(lastSeenAt, nowMs)}</span>
-        </Fact>
         {machine?.fingerprint == null ? null : (
           <Fact name="Token" isWide>
             fingerprint <code>{machine.fingerprint}</code>

@@ -22,11 +22,22 @@ export function LogTab({ events, run, isNewest }: Props) {
   const [isFollowing, setFollowing] = useState(true);
   const lastSeq = lines.at(-1)?.seq;
 
-  useLayoutEffect(() => {
-    if (isFollowing && box.current !== null) box.current.scrollTop = box.current.scrollHeight;
-  }, [lastSeq, isFollowing]);
+  const isEmpty = lines.length === 0;
 
-  if (lines.length === 0) {
+  // The end stays in sight when lines come, and when what is above takes room from the log.
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!isFollowing || isEmpty || element === null) return;
+    const follow = () => {
+      element.scrollTop = element.scrollHeight;
+    };
+    follow();
+    const observer = new ResizeObserver(follow);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [lastSeq, isFollowing, isEmpty]);
+
+  if (isEmpty) {
     if (failure !== null) return <FailureNote failure={failure} />;
     return <p class="empty">{isLoading ? "The log is being loaded." : "This machine has told of no run yet."}</p>;
   }
