@@ -42,7 +42,16 @@ export const createCodeSchema = z
 export const codeSchema = z.object({ code: z.string(), expiresAt: timeSchema }).meta({ id: "EnrolmentCode" });
 
 export const createTokenSchema = z
-  .strictObject({ name: nameSchema, role: z.enum(roles), expiresInSeconds: z.int().min(60).nullable().default(null) })
+  .strictObject({
+    name: nameSchema,
+    role: z.enum(roles),
+    expiresInSeconds: z
+      .int()
+      .min(60)
+      .max(100 * 365 * 86400)
+      .nullable()
+      .default(null),
+  })
   .meta({ id: "CreateToken" });
 export const tokenInfoSchema = z
   .object({

@@ -11,6 +11,7 @@ import {
 } from "../../protocol/enrolment.ts";
 import { createEnrolmentCode } from "../operations/enrolment.ts";
 import { closeSession, createToken, listTokens, openSession, revokeToken } from "../operations/tokens.ts";
+import { MOST_LOGIN_BYTES } from "../security/limits.ts";
 import { type App, actorOf, type Endpoint, guard, json, route, SESSION_COOKIE } from "./context.ts";
 
 const who = z.object({ name: z.string(), role: z.enum(roles) }).meta({ id: "Who" });
@@ -22,10 +23,12 @@ export function addAccessRoutes(app: App, endpoint: Endpoint): void {
   const login = route("anyone", {
     method: "post",
     path: "/session",
+    middleware: guard(endpoint, "anyone", MOST_LOGIN_BYTES),
     request: { body: { required: true, ...json(z.strictObject({ token: z.string().min(1).max(256) }), "") } },
     responses: { 200: json(who, "the cookie is set") },
   });
   app.openapi(login, async (context) => {
+    endpoint.limiter.secretBearer(context.env?.address ?? null);
     const { token } = context.req.valid("json");
     const { session, name, role, seconds } = await openSession(store, actorOf(context), token);
     setCookie(context, SESSION_COOKIE, session, {

@@ -10,7 +10,9 @@ import type { Submit } from "../database/group-commit.ts";
 import type { Actor, Store } from "../database/store.ts";
 import type { SentEvents } from "../operations/events.ts";
 import type { PowerService } from "../operations/power.ts";
+import { type Limiter, MOST_BODY_BYTES } from "../security/limits.ts";
 import { type Access, findPrincipal, type Principal, requireAccess } from "../security/principal.ts";
+import { readBody } from "../security/request-body.ts";
 
 /** What serve opens once, and the routes use. */
 export interface Endpoint {
@@ -21,6 +23,7 @@ export interface Endpoint {
   readonly onError: (error: unknown) => void;
   /** Whether the dashboard's cookie travels over TLS only. */
   readonly isTls: boolean;
+  readonly limiter: Limiter;
   /** Ends what would otherwise go on for ever, such as streams. */
   readonly stopping: AbortSignal;
 }
@@ -71,13 +74,19 @@ export function route<const R extends RouteConfig>(access: Access, config: R) {
   return createRoute({ ...config, security, responses, "x-access": access });
 }
 
-/** Checks, before a route is called, who calls. */
-export function guard(endpoint: Endpoint, access: Access) {
+/** Checks, before a route is called, who calls; then how much he sends, and what. */
+export function guard(endpoint: Endpoint, access: Access, mostBodyBytes = MOST_BODY_BYTES) {
   return async (context: AppContext, next: () => Promise<void>): Promise<void> => {
     if (access !== "anyone") {
       const principal = await principalOf(context, endpoint);
       requireAccess(principal, access, context.req.param("machineId")?.toLowerCase() ?? null);
+      endpoint.limiter.heard(principal);
       context.set("principal", principal);
+    }
+    // Other types are not read at all; the validator of the route refuses them.
+    if (/json/i.test(context.req.header("content-type") ?? "")) {
+      const text = await readBody(context.req.raw, mostBodyBytes, access === "machine");
+      Object.assign(context.req.bodyCache, { text: Promise.resolve(text) }); // where Hono keeps what it has read
     }
     await next();
   };

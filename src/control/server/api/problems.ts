@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { asReimageError, type ErrorCode } from "../../../errors.ts";
 import type { ApiError } from "../../protocol/error.ts";
+import { TooOften } from "../security/token-bucket.ts";
 
 type Status = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 422 | 429 | 500 | 503;
 
@@ -44,6 +45,8 @@ export function problem(context: Context, thrown: unknown, onBug: (error: unknow
   }
   const { code, message, hint } = error;
   if (status === 401) context.header("WWW-Authenticate", 'Bearer realm="reimage"');
-  if (status === 429 || status === 503) context.header("Retry-After", "5");
+  if (status === 429 || status === 503) {
+    context.header("Retry-After", String(error instanceof TooOften ? error.retryAfterSeconds : 5));
+  }
   return context.json({ code, message, ...(hint === undefined ? {} : { hint }) } satisfies ApiError, status);
 }

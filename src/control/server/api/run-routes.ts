@@ -1,11 +1,12 @@
 /** /runs, /audit and the stream: what has happened, and what happens now. */
 import { z } from "zod";
+import { asReimageError } from "../../../errors.ts";
 import { auditEntrySchema } from "../../protocol/audit.ts";
 import { machineIdSchema, runIdSchema } from "../../protocol/identity.ts";
 import { runSchema, wireEventSchema, wireReportSchema } from "../../protocol/run.ts";
 import { listAudit } from "../operations/audit.ts";
 import { listEvents, listRuns, readRun, readRunReport } from "../operations/runs.ts";
-import { type App, type Endpoint, guard, json, route } from "./context.ts";
+import { type App, type Endpoint, guard, json, principalOf, route } from "./context.ts";
 import { streamChanges } from "./stream.ts";
 
 const params = z.object({ runId: runIdSchema });
@@ -100,5 +101,12 @@ export function addRunRoutes(app: App, endpoint: Endpoint): void {
       },
     },
   });
-  app.openapi(stream, (context) => streamChanges(context, endpoint, context.req.valid("query").run ?? null));
+  app.openapi(stream, (context) => {
+    const isWelcome = () =>
+      principalOf(context, endpoint).then(
+        () => true,
+        (error) => asReimageError(error).code !== "unauthorized",
+      );
+    return streamChanges(context, endpoint, context.req.valid("query").run ?? null, isWelcome);
+  });
 }

@@ -12,8 +12,16 @@ const GATHER_MILLISECONDS = 1000;
 const COMMENT_MILLISECONDS = 15_000;
 const MOST_EVENTS = 1000;
 
-/** @param runId whose events are wanted too; those that are there already come first. */
-export function streamChanges(context: Context, { store, stopping }: Endpoint, runId: string | null): Response {
+/**
+ * @param isWelcome whether who asked may still be told: a token that is revoked ends its streams.
+ * @param runId whose events are wanted too; those that are there already come first.
+ */
+export function streamChanges(
+  context: Context,
+  { store, stopping }: Endpoint,
+  runId: string | null,
+  isWelcome: () => Promise<boolean>,
+): Response {
   return streamSSE(context, async (stream) => {
     const changed = new Set<string>();
     let wake = () => {};
@@ -63,7 +71,7 @@ export function streamChanges(context: Context, { store, stopping }: Endpoint, r
       });
       const hasChanged = isAllChanged || changed.size > 0;
       const how = hasChanged ? "woken" : await Promise.race([woken, sleep(COMMENT_MILLISECONDS, "quiet" as const)]);
-      if (isOver()) break;
+      if (isOver() || !(await isWelcome())) break;
       if (how === "quiet") {
         await stream.write(":\n\n");
         continue;

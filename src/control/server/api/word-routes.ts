@@ -16,17 +16,19 @@ import {
 } from "../../protocol/run.ts";
 import { enrol } from "../operations/enrolment.ts";
 import { abortRun, instruct, takeReport } from "../operations/machine-word.ts";
+import { MOST_ENROL_BYTES, MOST_EVENTS_BYTES } from "../security/limits.ts";
 import { type App, actorOf, type Endpoint, guard, json, route } from "./context.ts";
 
 const params = z.object({ machineId: machineIdSchema });
 
 export function addWordRoutes(app: App, endpoint: Endpoint): void {
-  const { store } = endpoint;
+  const { store, limiter } = endpoint;
   const machine = guard(endpoint, "machine");
 
   const enrolment = route("anyone", {
     method: "post",
     path: "/enrol",
+    middleware: guard(endpoint, "anyone", MOST_ENROL_BYTES),
     request: { body: { required: true, ...json(enrolSchema, "") } },
     responses: {
       200: json(enrolAnswerSchema, "enrolled: the token counts"),
@@ -34,7 +36,11 @@ export function addWordRoutes(app: App, endpoint: Endpoint): void {
     },
   });
   app.openapi(enrolment, async (context) => {
-    const answer = await enrol(store, actorOf(context), context.req.valid("json"));
+    const request = context.req.valid("json");
+    const address = context.env?.address ?? null;
+    if (request.code === undefined) limiter.stranger(address);
+    else limiter.secretBearer(address);
+    const answer = await enrol(store, actorOf(context), request);
     return context.json(answer, answer.state === "approved" ? 200 : 202);
   });
 
@@ -55,7 +61,7 @@ export function addWordRoutes(app: App, endpoint: Endpoint): void {
   const events = route("machine", {
     method: "post",
     path: "/machines/{machineId}/events",
-    middleware: machine,
+    middleware: guard(endpoint, "machine", MOST_EVENTS_BYTES),
     request: { params, body: { required: true, ...json(eventBatchSchema, "") } },
     responses: { 200: json(eventReceiptSchema, "stored, durably") },
   });
