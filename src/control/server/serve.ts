@@ -13,6 +13,7 @@ import { createToken, hasAdmin } from "./operations/tokens.ts";
 import { createPages } from "./pages.ts";
 import type { PowerAdapter } from "./power/adapter.ts";
 import { createPowerQueue } from "./power/jobs.ts";
+import { openPxelinuxProjection, type PxelinuxSettings } from "./pxelinux-projection.ts";
 import type { AddressRange } from "./security/address-range.ts";
 import { createLimiter, type Limits, usualLimits } from "./security/limits.ts";
 
@@ -23,6 +24,8 @@ export interface ServeOptions extends Pick<ListenOptions, "hostname" | "port" | 
   /** Looked at with each job: whoever hands it in may change it later. */
   readonly powerAdapters: readonly PowerAdapter[];
   readonly facades: FacadeOptions;
+  /** A pxelinux.cfg directory to be kept as the deployments say; left out: none. */
+  readonly pxelinux?: PxelinuxSettings;
   /** A line for the operator of the endpoint. Never holds a token. */
   readonly log: (line: string, level?: "info" | "error") => void;
   /** What has to be in the database before the first request is answered. Where it throws, none is. */
@@ -54,8 +57,11 @@ export async function openServe(options: ServeOptions): Promise<Serve> {
   const stopping = new AbortController();
   const limits = { ...usualLimits, ...options.limits };
   const queue = stack.use(createPowerQueue({ parallel: POWER_JOBS, jobTimeoutSeconds: POWER_JOB_SECONDS }));
+  const pxelinux =
+    options.pxelinux === undefined ? null : stack.use(await openPxelinuxProjection(store, options.pxelinux, log));
   const endpoint: Endpoint = {
     store,
+    pxelinux,
     takeEvents: createEventIntake(store),
     power: createPowerService(store, options.powerAdapters, queue, onError),
     onError,

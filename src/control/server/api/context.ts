@@ -10,6 +10,7 @@ import type { Submit } from "../database/group-commit.ts";
 import type { Actor, Store } from "../database/store.ts";
 import type { SentEvents } from "../operations/events.ts";
 import type { PowerService } from "../operations/power.ts";
+import type { PxelinuxProjection } from "../pxelinux-projection.ts";
 import { type Limiter, MOST_BODY_BYTES } from "../security/limits.ts";
 import { type Access, findPrincipal, type Principal, requireAccess } from "../security/principal.ts";
 import { readBody } from "../security/request-body.ts";
@@ -19,6 +20,8 @@ export interface Endpoint {
   readonly store: Store;
   readonly takeEvents: Submit<SentEvents, EventReceipt>;
   readonly power: PowerService;
+  /** Null: no pxelinux.cfg is kept here. */
+  readonly pxelinux: PxelinuxProjection | null;
   /** Told of what was not expected. */
   readonly onError: (error: unknown) => void;
   /** Whether the dashboard's cookie travels over TLS only. */
