@@ -194,10 +194,14 @@ eachDatabase("the dashboard", (open) => {
       const first = await open({ dataDir });
       const { databaseUrl } = first;
       const port = Number(new URL(first.url).port);
-      await enrolNamed(first, "kiosk-1");
+      const machine = await enrolNamed(first, "kiosk-1");
+      const runId = crypto.randomUUID();
+      const step = (seq: number, message: string) => ({ runId, events: [event(seq, { type: "step", message })] });
+      await machine.post("events", step(1, "before the end"));
       await using watched = await openDashboard(browser, first);
       const { page } = watched;
       await rowOf(page, "kiosk-1").click();
+      await untilText(page.getByRole("log"), /before the end/);
       await first[Symbol.asyncDispose]();
       await untilText(page.locator(".live"), /^Not live since \d\d:\d\d:\d\d, again in \d+ s$/);
       expect(await rowOf(page, "kiosk-1").count()).toBe(1); // what was known is still to be read
@@ -210,6 +214,10 @@ eachDatabase("the dashboard", (open) => {
         () => rowOf(page, "kiosk-2").count(),
         (count) => count === 1,
       );
+      const body = step(2, "after the beginning");
+      await second.api("POST", `/machines/${machine.id}/events`, body, machine.token);
+      const log = await untilText(page.getByRole("log"), /after the beginning/);
+      expect(log.match(/before the end/g)).toHaveLength(1); // told again, and shown once
       await enrolNamed(second, "kiosk-3"); // and live again
       await until(
         () => rowOf(page, "kiosk-3").count(),

@@ -27,6 +27,14 @@ export function linesOf(events: readonly WireEvent[]): LogLine[] {
   return lines;
 }
 
+/** Both in the order of their sequence numbers, each once (pure). */
+export function mergeEvents(before: readonly WireEvent[], more: readonly WireEvent[]): readonly WireEvent[] {
+  const lastSeq = before.at(-1)?.seq ?? 0;
+  if (more.every((event, at) => event.seq > (more[at - 1]?.seq ?? lastSeq))) return [...before, ...more];
+  const bySeq = new Map([...before, ...more].map((event) => [event.seq, event]));
+  return [...bySeq.values()].sort((a, b) => a.seq - b.seq);
+}
+
 function describe(event: WireEvent): Pick<LogLine, "kind" | "text"> {
   const text = (name: string) => textOf(event[name]);
   switch (event.type) {

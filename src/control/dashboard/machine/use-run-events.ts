@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import type { WireEvent } from "../../protocol/run.ts";
 import type { ApiFailure } from "../api.ts";
 import { watch } from "../stream.ts";
-import { type LogLine, linesOf } from "./log-lines.ts";
+import { type LogLine, linesOf, mergeEvents } from "./log-lines.ts";
 import { type Sample, withSamples } from "./speed.ts";
 
 /** Of a run that tells more than this, the oldest is not kept. */
@@ -64,12 +64,4 @@ export function useRunEvents(runId: string | null): RunEvents {
 
   const lines = useMemo(() => linesOf(held.events), [held.events]);
   return { lines, samples: held.samples, isLoading: held.isLoading, failure: held.failure };
-}
-
-/** Both in the order of their sequence numbers, each once (pure). */
-export function mergeEvents(before: readonly WireEvent[], more: readonly WireEvent[]): readonly WireEvent[] {
-  const lastSeq = before.at(-1)?.seq ?? 0;
-  if (more.every((event, at) => event.seq > (more[at - 1]?.seq ?? lastSeq))) return [...before, ...more];
-  const bySeq = new Map([...before, ...more].map((event) => [event.seq, event]));
-  return [...bySeq.values()].sort((a, b) => a.seq - b.seq);
 }

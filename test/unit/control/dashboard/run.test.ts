@@ -1,7 +1,7 @@
 /** A run's events as lines, as speed, and as they stand in the stream. */
 import { expect, test } from "bun:test";
 import { whyNot } from "../../../../src/control/dashboard/machine/actions.ts";
-import { linesOf } from "../../../../src/control/dashboard/machine/log-lines.ts";
+import { linesOf, mergeEvents } from "../../../../src/control/dashboard/machine/log-lines.ts";
 import { speedOf, withSamples } from "../../../../src/control/dashboard/machine/speed.ts";
 import { parseMessage, pauseMs } from "../../../../src/control/dashboard/stream-text.ts";
 import { formatAgo } from "../../../../src/control/dashboard/times.ts";
@@ -46,6 +46,19 @@ test.each(["run-started", "stage-finished", "step", "progress", "target-state", 
     expect(linesOf([{ ...event, time: "yesterday\u202e" }])).toHaveLength(1);
   },
 );
+
+test("events that come again, or late, are there once and in their place", () => {
+  const [one, two, three, four] = [1, 2, 3, 4].map((seq) => at(seq, { type: "step" })) as [
+    WireEvent,
+    WireEvent,
+    WireEvent,
+    WireEvent,
+  ];
+  const seqs = (before: WireEvent[], more: WireEvent[]) => mergeEvents(before, more).map(({ seq }) => seq);
+  expect(seqs([one, two], [three, four])).toEqual([1, 2, 3, 4]);
+  expect(seqs([one, two, four], [one, two, three])).toEqual([1, 2, 3, 4]);
+  expect(seqs([], [two, one, two])).toEqual([1, 2]);
+});
 
 test("an event of a later version is shown as it came", () => {
   expect(linesOf([at(1, { type: "telemetry", celsius: 51 })])[0]?.text).toBe('telemetry {"celsius":51}');
