@@ -3,7 +3,7 @@ import { ReimageError } from "../../../errors.ts";
 import { type Image, imageSchema } from "../../protocol/image.ts";
 import type { Actor, Store } from "../database/store.ts";
 
-export async function listImages(store: Store): Promise<Image[]> {
+export async function listImages(store: Pick<Store, "db">): Promise<Image[]> {
   const rows = await store.db.selectFrom("images").selectAll().orderBy("id").execute();
   return rows.map((row) => imageSchema.parse(row));
 }
