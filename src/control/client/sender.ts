@@ -136,6 +136,7 @@ export function startSender(options: SenderOptions): Sender {
     async [Symbol.asyncDispose]() {
       stop.abort();
       ring();
+      for (const done of flushers) done();
       await running;
     },
   };
