@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { ReimageError } from "../../../errors.ts";
 import type { Role } from "../../protocol/enrolment.ts";
 import type { Actor, Store } from "../database/store.ts";
-import { makeToken, sha256Of } from "../security/tokens.ts";
+import { isSameSha256, makeToken, sha256Of } from "../security/tokens.ts";
 import { isoTime } from "./time.ts";
 
 const SESSION_SECONDS = 12 * 3600;
@@ -88,15 +88,17 @@ export async function openSession(
   token: string,
 ): Promise<{ readonly session: string; readonly name: string; readonly role: Role; readonly seconds: number }> {
   const { token: session, sha256 } = makeToken("session");
+  const given = sha256Of(token);
   return await store.write(actor, async ({ db, nowMs, audit }) => {
     await db.deleteFrom("tokens").where("kind", "=", "session").where("expires_at", "<", nowMs).execute();
     const owner = await db
       .selectFrom("tokens")
       .selectAll()
-      .where("secret_sha256", "=", sha256Of(token))
+      .where("secret_sha256", "=", given)
       .where("kind", "=", "admin")
       .executeTakeFirst();
-    const isCurrent = owner !== undefined && (owner.expires_at === null || nowMs < owner.expires_at);
+    const isSame = owner !== undefined && isSameSha256(owner.secret_sha256, given);
+    const isCurrent = isSame && (owner.expires_at === null || nowMs < owner.expires_at);
     if (owner === undefined || !isCurrent || owner.role === null) {
       throw new ReimageError("unauthorized", "this token is not accepted");
     }

@@ -11,6 +11,9 @@ export interface AddressRange {
 export function parseAddressRange(text: string): AddressRange {
   try {
     const isRange = text.includes("/");
+    const bare = text.replace(/\/.*$/, "");
+    // Not `10/8`, which is 0.0.0.10, nor numbers that are octal to some.
+    if (!ipaddr.IPv4.isValidFourPartDecimal(bare) && !ipaddr.IPv6.isValid(bare)) throw new Error("no address");
     const address = isRange ? null : ipaddr.process(text);
     const [network, bits] = address === null ? ipaddr.parseCIDR(text) : [address, address.kind() === "ipv4" ? 32 : 128];
     return {
