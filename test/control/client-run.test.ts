@@ -2,15 +2,16 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Event } from "../../src/report/events.ts";
 import { type CliResult, readReport, runCli } from "../support/cli.ts";
 import { eachDatabase, openTestServe, type TestMachine, type TestServe } from "../support/control-server.ts";
 import { type EndpointFault, startFaultyEndpoint } from "../support/faulty-endpoint.ts";
-import { isStage, isState, isStep, startRun } from "../support/following.ts";
+import { isProgress, isStage, isState, isStep, startRun } from "../support/following.ts";
 import { mountDevice } from "../support/loop-device.ts";
 import type { Kiosk } from "../support/open-kiosk.ts";
 import { eventsOf, expectRefused } from "../support/refusals.ts";
 import { makeTinyKiosks, type TinyKiosks } from "../support/tiny-kiosks.ts";
-import { knownOf, speaksTo } from "../support/told-run.ts";
+import { eventsOfRun, knownOf, speaksTo } from "../support/told-run.ts";
 
 setDefaultTimeout(120_000);
 
@@ -63,8 +64,8 @@ eachDatabase("a run", (open) => {
     expect(known.run).toMatchObject({ outcome: "success", target: "complete", verdict: "verified" });
     expect(known.machine).toMatchObject({ imageId, reinstall: null, configuration: "local" });
     const own = eventsOf(kiosk);
-    const isProgress = (event: { type: string }) => event.type === "progress";
-    expect(known.events.filter((event) => !isProgress(event))).toEqual(own.filter((e) => !isProgress(e)) as never);
+    const isTold = (event: { type: string }) => event.type !== "progress";
+    expect(known.events.filter(isTold)).toEqual(own.filter(isTold) as never);
     expect(own).toEqual(expect.arrayContaining(known.events as never[]));
     const sent = await serve.must("GET", `/runs/${known.run?.id}/report`);
     expect(sent).toEqual(readReport(kiosk.workDir));
@@ -87,6 +88,43 @@ eachDatabase("a run", (open) => {
     const after = await knownOf(serve, machine);
     expect(after.events).toEqual(known.events);
     expect(after.runs).toHaveLength(1);
+  });
+
+  test("killed between its steps, again and again, and after its last word: no event is lost, and none is there twice", async () => {
+    await using serve = await open();
+    const machine = await wanted(serve);
+    await using kiosk = await kiosks.openFresh("mbr");
+    const told = speaksTo(kiosk, serve.url, machine);
+    const moments = [
+      ...[
+        isStage("stage-started", "save"),
+        isProgress(/decoding/),
+        isStage("stage-finished", "save"),
+        isState("partial"),
+      ],
+      ...[isProgress(/reading it back/), isStage("stage-started", "restore"), isStep(/committing/)],
+      (event: Event) => event.type === "run-finished",
+    ];
+    for (const moment of moments) {
+      await using killed = startRun(kiosk, told);
+      await killed.untilEvent(moment);
+      await killed.kill();
+    }
+    // What the machine is next started with is another run: nothing of the old system is left.
+    expect(await run(kiosk, told)).toMatchObject({ exitCode: 3 });
+    const { runs, machine: after } = await knownOf(serve, machine);
+    expect(runs).toMatchObject([
+      { outcome: "failed", target: "untouched" },
+      { outcome: "success", target: "complete", verdict: "verified" },
+    ]);
+    expect(after).toMatchObject({ imageId, reinstall: null });
+    const known = (await Promise.all(runs.toReversed().map(({ id }) => eventsOfRun(serve, id)))).flat();
+    const isTold = ({ type }: { type: string }) => type !== "progress";
+    const own = eventsOf(kiosk);
+    const last = known.at(-1)?.seq ?? 0; // what the endpoint answered last is told by nobody any more
+    expect(own.at(-1)?.seq ?? 0).toBeLessThanOrEqual(last + 2);
+    expect(known.filter(isTold)).toEqual(own.filter((event) => isTold(event) && event.seq <= last) as never);
+    expect(own).toEqual(expect.arrayContaining(known as never[]));
   });
 });
 

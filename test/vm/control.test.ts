@@ -144,7 +144,7 @@ PATH=/usr/bin reimage abort --reason 'the wrong machine' >/dev/ttyS0 2>&1) 2>/de
     ]);
 
     await using booted = await vm.startFromDisk({ memoryMiB: 512 });
-    await booted.waitForSerial(/tiny kiosk 2019\.3/, bootTimeoutMs);
+    await booted.waitForSerial(/tiny-0042 login:/, bootTimeoutMs);
   },
 );
 
