@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   report: async () => (await import("./commands/report.ts")).reportCommand,
   abort: async () => (await import("./commands/abort.ts")).abortCommand,
   enroll: async () => (await import("./commands/enroll.ts")).enrollCommand,
+  serve: async () => (await import("./commands/serve.ts")).serveCommand,
 };
 
 async function usage(): Promise<string> {
