@@ -192,6 +192,14 @@ eachDatabase("invariants", (open) => {
     });
   });
 
+  test("a machine that has asked was seen, and from where", async () => {
+    await using serve = await open();
+    const machine = await serve.enrol();
+    expect((await look(serve, machine)).lastSeenAt).toBeNull();
+    await ask(machine, randomUUID());
+    expect(await look(serve, machine)).toMatchObject({ lastSeenAt: expect.any(String), address: "127.0.0.1" });
+  });
+
   test("a run that has failed and is started again may succeed", async () => {
     await using serve = await open();
     const machine = await serve.enrol();

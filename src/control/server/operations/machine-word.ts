@@ -35,6 +35,7 @@ export async function instructWithin(
   canWait = true,
 ): Promise<Instruction> {
   const machine = await requireMachine(scope, machineId);
+  await noteSeen(scope, machine);
   await ownRun(scope, machine, request.runId);
   if (machine.locked === 1) return { action: "boot-local", reason: "this machine is locked" };
   const open = await readOpenReinstall(scope.db, machineId);
@@ -65,6 +66,7 @@ export async function takeReportWithin(
   trust: Trust = "readback",
 ): Promise<ReportReceipt> {
   const machine = await requireMachine(scope, machineId);
+  await noteSeen(scope, machine);
   const run = await ownRun(scope, machine, message.runId);
   // A run that has failed may be started again and succeed; everything else that comes twice is a repetition.
   const isRepeated = run?.outcome === "success" || message.report.outcome === "failed";
@@ -113,6 +115,7 @@ export async function abortRunWithin(
   message: AbortMessage,
 ): Promise<AbortAnswer> {
   const machine = await requireMachine(scope, machineId);
+  await noteSeen(scope, machine);
   const run = await ownRun(scope, machine, message.runId);
   if (run?.abort_answer != null) return abortAnswerSchema.parse(JSON.parse(run.abort_answer));
   const open = await readOpenReinstall(scope.db, machineId);
@@ -141,12 +144,26 @@ export async function observeWithin(
   target: TargetState,
 ): Promise<void> {
   const machine = await requireMachine(scope, machineId);
+  await noteSeen(scope, machine);
   const run = await ownRun(scope, machine, runId);
   const open = await readOpenReinstall(scope.db, machineId);
   if (open === null) return;
   await upsertRun(scope, machine, runId, { target: moreTouched(target, run?.target ?? "untouched") });
   const transition = decideObserved(open.facts, runId, target);
   if (transition !== null) await applyTransition(scope, machine, open, transition);
+}
+
+/** The machine has spoken, and from where. */
+async function noteSeen(scope: WriteScope, { id, address }: MachineRow): Promise<void> {
+  const seen = { seen_at: scope.nowMs };
+  await scope.db
+    .insertInto("presence")
+    .values({ machine_id: id, ...seen })
+    .onConflict((conflict) => conflict.column("machine_id").doUpdateSet(seen))
+    .execute();
+  const from = scope.actor.address;
+  if (from === null || from === address) return;
+  await scope.db.updateTable("machines").set({ address: from }).where("id", "=", id).execute();
 }
 
 /** @throws ReimageError `forbidden` where the run is another machine's. */
