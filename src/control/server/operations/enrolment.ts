@@ -117,7 +117,8 @@ async function useCode(scope: WriteScope, code: string, machineId: string): Prom
     .execute();
 }
 
-async function refuseCrowd(scope: WriteScope): Promise<void> {
+/** Before a machine is made that only says that it is there. @throws ReimageError `too-many` */
+export async function refuseCrowd(scope: WriteScope): Promise<void> {
   const { waiting } = await scope.db
     .selectFrom("machines")
     .select((select) => select.fn.countAll<number>().as("waiting"))
