@@ -1,4 +1,8 @@
-/** Many small writes at a time in one transaction: what comes while one is committed waits for the next. */
+/**
+ * Many small writes at a time in one transaction, or many questions in one query: what comes while one is under way waits
+ * for the next.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
 import { asReimageError } from "../../../errors.ts";
 
 /** Hands in one item; resolves when it is durable. */
@@ -17,10 +21,12 @@ interface Waiting<Item, Result> {
  * @param commit makes a batch durable as a whole; says for each item, in order, what became of it. Where it throws, the
  * items are tried one by one, so that one of them cannot spoil the others, unless the database is at fault.
  * @param mostItems the largest batch.
+ * @param gatherMilliseconds how long after a batch the next one begins at the earliest. One that comes alone does not wait.
  */
 export function createGroupCommit<Item, Result>(
   commit: (items: readonly Item[]) => Promise<readonly Outcome<Result>[]>,
   mostItems: number,
+  gatherMilliseconds = 0,
 ): Submit<Item, Result> {
   const queue: Waiting<Item, Result>[] = [];
   let isRunning = false;
@@ -46,7 +52,10 @@ export function createGroupCommit<Item, Result>(
 
   async function drain(): Promise<void> {
     isRunning = true;
-    while (queue.length > 0) await commitBatch(queue.splice(0, mostItems));
+    while (queue.length > 0) {
+      await commitBatch(queue.splice(0, mostItems));
+      if (gatherMilliseconds > 0) await sleep(gatherMilliseconds);
+    }
     isRunning = false;
   }
 

@@ -1,6 +1,7 @@
 /** How the tables came to be: each entry is applied once, in order, in a transaction. Entries are added, never changed. */
 import { type Kysely, type Migration, Migrator, sql } from "kysely";
 import { ReimageError } from "../../../errors.ts";
+import { asStoreError } from "./failures.ts";
 import type { Tables } from "./tables.ts";
 
 type Dialect = "sqlite" | "postgres";
@@ -79,8 +80,18 @@ export async function migrate(db: Kysely<Tables>, dialect: Dialect): Promise<voi
   const provider = { getMigrations: async () => migrations(dialect) };
   const { error } = await new Migrator({ db, provider }).migrateToLatest();
   if (error === undefined) return;
+  // Kysely's word for a migration that was applied and that this program does not know.
+  const isNewer = error instanceof Error && error.message.startsWith("corrupted migrations");
+  if (isNewer) {
+    throw new ReimageError("database", "the database is of a newer version of reimage", {
+      cause: error,
+      hint: "start that version, or restore a backup from before it; nothing was changed",
+    });
+  }
+  const { code, message, hint } = asStoreError(error);
+  if (code === "unavailable") throw new ReimageError("database", message, { cause: error, ...(hint && { hint }) });
   throw new ReimageError("database", "the tables of the database cannot be brought up to this version", {
     cause: error,
-    hint: "a database of a newer reimage needs that reimage; nothing was changed",
+    hint: "nothing was changed",
   });
 }

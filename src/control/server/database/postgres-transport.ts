@@ -9,6 +9,10 @@ const IDS_A_PAYLOAD = 150;
 /** What changes within this time is sent together. */
 const GATHER_MILLISECONDS = 200;
 const RECONNECT_MILLISECONDS = 1000;
+/** How often the listening connection is asked for a sign of life: its other end may be gone without a word. */
+const LIFE_MILLISECONDS = 15_000;
+/** More changes than this are not remembered one by one while nobody can be told. */
+const MOST_GATHERED = 50_000;
 
 /** Listens on a connection of its own, and opens it again for as long as it lives. */
 export function openPostgresTransport(pool: Pool, onError: (error: unknown) => void): FeedTransport & AsyncDisposable {
@@ -18,28 +22,44 @@ export function openPostgresTransport(pool: Pool, onError: (error: unknown) => v
   let listener: FeedListener = () => {};
 
   async function sendGathered(): Promise<void> {
-    timer = null;
     const ids = [...gathered];
     gathered.clear();
-    for (let i = 0; i < ids.length; i += IDS_A_PAYLOAD) {
-      const payload = ids.slice(i, i + IDS_A_PAYLOAD).join(" ");
-      await pool.query("select pg_notify($1, $2)", [CHANNEL, payload]);
+    let againAfter = GATHER_MILLISECONDS;
+    try {
+      while (ids.length > 0) {
+        const payload = ids.slice(0, IDS_A_PAYLOAD).join(" ");
+        await pool.query("select pg_notify($1, $2)", [CHANNEL, payload]);
+        ids.splice(0, IDS_A_PAYLOAD);
+      }
+    } catch (error) {
+      // They are told of later: the other processes' connections may be whole.
+      for (const id of ids) if (gathered.size < MOST_GATHERED) gathered.add(id);
+      againAfter = RECONNECT_MILLISECONDS;
+      onError(error);
     }
+    timer = null;
+    if (gathered.size > 0) sendAfter(againAfter);
+  }
+
+  function sendAfter(milliseconds: number): void {
+    if (!stop.signal.aborted) timer ??= setTimeout(() => void sendGathered(), milliseconds);
   }
 
   async function listenOnce(): Promise<void> {
     const client: PoolClient = await pool.connect();
-    const ended = new Promise<void>((resolve) => {
-      client.on("error", () => resolve()); // listenOnce is called again
-      client.on("end", () => resolve());
-      stop.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    const ended = Promise.withResolvers<void>();
+    const end = () => ended.resolve();
+    for (const event of ["error", "end"] as const) client.on(event, end); // listenOnce is called again
+    stop.signal.addEventListener("abort", end, { once: true });
+    const life = setInterval(() => void client.query("select 1").catch(end), LIFE_MILLISECONDS);
     try {
       client.on("notification", ({ payload }) => listener((payload ?? "").split(" ").filter((id) => id !== "")));
       await client.query(`listen ${CHANNEL}`);
       listener(null); // whatever was sent while nobody listened
-      await ended;
+      await ended.promise;
     } finally {
+      clearInterval(life);
+      stop.signal.removeEventListener("abort", end);
       client.release(true);
     }
   }
@@ -55,7 +75,7 @@ export function openPostgresTransport(pool: Pool, onError: (error: unknown) => v
   return {
     send(machineIds) {
       for (const id of machineIds) gathered.add(id);
-      timer ??= setTimeout(() => void sendGathered().catch(onError), GATHER_MILLISECONDS);
+      sendAfter(GATHER_MILLISECONDS);
     },
     receive: (to) => {
       listener = to;

@@ -2,9 +2,12 @@
 import { Database } from "bun:sqlite";
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Kysely, SqliteDialect } from "kysely";
+import { Kysely, SqliteDialect, type SqliteStatement } from "kysely";
 import { ReimageError } from "../../../errors.ts";
 import type { Tables } from "./tables.ts";
+
+/** Statements that are kept prepared. */
+const MOST_STATEMENTS = 200;
 
 /** The database's file in the data directory. */
 export const databaseFile = "reimage.sqlite";
@@ -44,16 +47,36 @@ export function openSqlite(directory: string): Kysely<Tables> {
 
 /** What Kysely's dialect expects of a driver. */
 function adapt(database: Database) {
+  const prepared = new Map<string, SqliteStatement & { finalize(): void }>();
+
+  function prepare(text: string): SqliteStatement {
+    const known = prepared.get(text);
+    if (known !== undefined) return known;
+    const statement = database.prepare<unknown, never[]>(text);
+    const adapted = {
+      reader: statement.columnNames.length > 0,
+      all: (parameters: readonly unknown[]) => statement.all(...(parameters as never[])),
+      run(parameters: readonly unknown[]) {
+        // A full disk ends a transaction at once. What is thrown is that, and not that it cannot be rolled back.
+        if (text === "rollback" && !database.inTransaction) return { changes: 0, lastInsertRowid: 0 };
+        return statement.run(...(parameters as never[]));
+      },
+      iterate: (parameters: readonly unknown[]) => statement.iterate(...(parameters as never[])),
+      finalize: () => statement.finalize(),
+    };
+    const [oldest] = prepared.size < MOST_STATEMENTS ? [] : prepared;
+    if (oldest !== undefined) {
+      prepared.delete(oldest[0]);
+      oldest[1].finalize();
+    }
+    prepared.set(text, adapted);
+    return adapted;
+  }
   return {
-    close: () => database.close(),
-    prepare(text: string) {
-      const statement = database.query<unknown, never[]>(text); // prepared once for each text
-      return {
-        reader: statement.columnNames.length > 0,
-        all: (parameters: readonly unknown[]) => statement.all(...(parameters as never[])),
-        run: (parameters: readonly unknown[]) => statement.run(...(parameters as never[])),
-        iterate: (parameters: readonly unknown[]) => statement.iterate(...(parameters as never[])),
-      };
+    prepare,
+    close() {
+      for (const statement of prepared.values()) statement.finalize(); // the file stays locked while one is left
+      database.close();
     },
   };
 }

@@ -1,12 +1,16 @@
 /** The endpoint's memory: reading, and writing in transactions that lock, audit and tell of what they change. */
 import type { Kysely, Transaction } from "kysely";
-import { asReimageError, ReimageError } from "../../../errors.ts";
+import { asStoreError, isCollision } from "./failures.ts";
 import { createFeed, type Feed, type FeedTransport } from "./feed.ts";
+import { createGroupCommit, type Outcome } from "./group-commit.ts";
+import { isOneOf } from "./many.ts";
 import { migrate } from "./migrations.ts";
 import { openPostgres } from "./postgres.ts";
 import { openPostgresTransport } from "./postgres-transport.ts";
 import { openSqlite } from "./sqlite.ts";
-import type { MachineRow, Tables } from "./tables.ts";
+import type { MachineRow, Tables, TokenRow } from "./tables.ts";
+
+export type Dialect = "sqlite" | "postgres";
 
 /** Who does something, for the audit: `admin:anna`, `machine:<id>`, `facade:luna`, `serve`. */
 export interface Actor {
@@ -21,6 +25,7 @@ export interface WriteScope {
   readonly actor: Actor;
   /** Whether rows that are read must be locked; SQLite has one transaction at a time anyway. */
   readonly isPostgres: boolean;
+  readonly dialect: Dialect;
   /** Reads a machine and keeps it from every other transaction; all that changes a machine's fate begins with it. */
   lockMachine(id: string): Promise<MachineRow | null>;
   /** As `lockMachine` for several, in the order given, which must be ascending; returns the ids of those that there are. */
@@ -31,10 +36,15 @@ export interface WriteScope {
 }
 
 export interface Store extends AsyncDisposable {
-  readonly dialect: "sqlite" | "postgres";
+  readonly dialect: Dialect;
   /** For reading. */
   readonly db: Kysely<Tables>;
   readonly feed: Feed;
+  /**
+   * The token with this SHA-256, as it is now; null: there is none. What is asked at the same time is asked in one query.
+   * @throws ReimageError `unavailable`
+   */
+  findToken(sha256: string): Promise<TokenRow | null>;
   /** The endpoint's clock, in milliseconds since the epoch. */
   now(): number;
   /**
@@ -58,7 +68,7 @@ export interface StoreOptions {
 /** @throws ReimageError `database` */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { dataDir, databaseUrl, onError, now = Date.now } = options;
-  const dialect = databaseUrl === null ? "sqlite" : "postgres";
+  const dialect: Dialect = databaseUrl === null ? "sqlite" : "postgres";
   await using stack = new AsyncDisposableStack();
   const { db, pool } =
     databaseUrl === null ? { db: openSqlite(dataDir), pool: null } : openPostgres(databaseUrl, onError);
@@ -76,13 +86,18 @@ export async function openStore(options: StoreOptions): Promise<Store> {
         nowMs: now(),
         actor,
         isPostgres: dialect === "postgres",
+        dialect,
         async lockMachine(id) {
           let query = trx.selectFrom("machines").selectAll().where("id", "=", id);
           if (dialect === "postgres") query = query.forUpdate(); // SQLite has one transaction at a time anyway
           return (await query.executeTakeFirst()) ?? null;
         },
         async lockMachines(ids) {
-          let query = trx.selectFrom("machines").select("id").where("id", "in", ids).orderBy("id");
+          let query = trx
+            .selectFrom("machines")
+            .select("id")
+            .where(isOneOf(dialect, "id", ids))
+            .orderBy("id");
           if (dialect === "postgres") query = query.forUpdate();
           return (await query.execute()).map(({ id }) => id);
         },
@@ -106,6 +121,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     db,
     feed,
     now,
+    findToken: createGroupCommit((hashes) => findTokens(db, dialect, hashes), MOST_TOKENS_A_QUERY),
     async write(actor, run) {
       for (let tries = 1; ; tries += 1) {
         try {
@@ -121,29 +137,20 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 }
 
 const MOST_TRIES = 5;
+const MOST_TOKENS_A_QUERY = 256;
 
-/** Serialization failure or deadlock of PostgreSQL: the loser starts again. */
-function isCollision(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "40001" || error.code === "40P01");
-}
-
-/** What a failed query means to who asked (pure): a decision of ours as it is, everything else is the database's. */
-export function asStoreError(error: unknown): ReimageError {
-  if (error instanceof ReimageError) return error;
-  if (isDatabaseError(error)) {
-    return new ReimageError("unavailable", "the database does not take this now", {
-      cause: error,
-      hint: "nothing was changed; try again in a while",
-    });
-  }
-  return asReimageError(error);
-}
-
-/** Errors that come from a driver, a socket or a disk, and not from a mistake of ours. */
-function isDatabaseError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  const isUnreachable = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOST|ENET)/.test(code) || /^(08|53|57|58)...$/.test(code);
-  const isFull = /^SQLITE_(FULL|IOERR|BUSY|READONLY|CANTOPEN|NOTADB|CORRUPT)/.test(code) || code === "25006";
-  return isUnreachable || isFull || /Connection terminated|timeout exceeded when trying to connect/.test(error.message);
+async function findTokens(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  hashes: readonly string[],
+): Promise<Outcome<TokenRow | null>[]> {
+  const query = db
+    .selectFrom("tokens")
+    .selectAll()
+    .where(isOneOf(dialect, "secret_sha256", [...new Set(hashes)]));
+  const rows = await query.execute().catch((error: unknown) => {
+    throw asStoreError(error);
+  });
+  const found = new Map(rows.map((row) => [row.secret_sha256, row]));
+  return hashes.map((hash) => ({ result: found.get(hash) ?? null }));
 }

@@ -143,3 +143,4 @@ export type MachineRow = Selectable<Tables["machines"]>;
 export type ReinstallRow = Selectable<Tables["reinstalls"]>;
 export type RunRow = Selectable<Tables["runs"]>;
 export type DeploymentRow = Selectable<Tables["deployments"]>;
+export type TokenRow = Selectable<Tables["tokens"]>;

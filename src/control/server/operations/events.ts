@@ -1,7 +1,9 @@
 /** Takes the events of runs in: many machines' batches in one transaction, acknowledged when they are durable. */
+import { sql } from "kysely";
 import { ReimageError } from "../../../errors.ts";
 import type { EventBatch, EventReceipt } from "../../protocol/run.ts";
 import { createGroupCommit, type Outcome, type Submit } from "../database/group-commit.ts";
+import { insertRows, isOneOf } from "../database/many.ts";
 import type { Store, WriteScope } from "../database/store.ts";
 import type { RunRow } from "../database/tables.ts";
 import { foldEvents, notBegun, type RunProgress } from "../decisions/fold-events.ts";
@@ -15,20 +17,56 @@ export interface SentEvents extends EventBatch {
 }
 
 const MOST_REQUESTS_A_TRANSACTION = 256;
-const ROWS_A_STATEMENT = 1000;
+/** Each commit waits for the disk: fewer of them leave it more time for the rest. */
+const GATHER_MILLISECONDS = 5;
+
+/** A run, but for the long texts that events do not change. */
+type EventRun = Omit<RunRow, "report" | "abort_answer">;
+
+const runColumns = {
+  id: "text",
+  machine_id: "text",
+  reinstall_id: "text",
+  attempt: "bigint",
+  started_at: "bigint",
+  ended_at: "bigint",
+  stage: "text",
+  what: "text",
+  done_bytes: "bigint",
+  total_bytes: "bigint",
+  target: "text",
+  outcome: "text",
+  verdict: "text",
+  reason: "text",
+  image_id: "text",
+  last_seq: "bigint",
+} as const satisfies Record<keyof EventRun, "text" | "bigint">;
+const eventColumns = {
+  run_id: "text",
+  seq: "bigint",
+  machine_id: "text",
+  received_at: "bigint",
+  body: "text",
+} as const;
+const presenceColumns = { machine_id: "text", seen_at: "bigint" } as const;
 
 /** @returns what takes events in. It throws ReimageError `not-found`, `forbidden` (another machine's run), `unavailable`. */
 export function createEventIntake(store: Store): Submit<SentEvents, EventReceipt> {
-  return createGroupCommit((items) => store.write(SERVE, (scope) => takeIn(scope, items)), MOST_REQUESTS_A_TRANSACTION);
+  return createGroupCommit(
+    (items) => store.write(SERVE, (scope) => takeIn(scope, items)),
+    MOST_REQUESTS_A_TRANSACTION,
+    GATHER_MILLISECONDS,
+  );
 }
 
 async function takeIn(scope: WriteScope, items: readonly SentEvents[]): Promise<Outcome<EventReceipt>[]> {
   const { db, nowMs } = scope;
   const known = await lockMachines(scope, items);
+  const runIds = [...new Set(items.map(({ runId }) => runId))];
   const rows = await db
     .selectFrom("runs")
-    .selectAll()
-    .where("id", "in", [...new Set(items.map(({ runId }) => runId))])
+    .select(Object.keys(runColumns) as (keyof EventRun)[])
+    .where(isOneOf(scope.dialect, "id", runIds))
     .execute();
   const runs = new Map(rows.map((row) => [row.id, row]));
   const before = new Map(rows.map((row) => [row.id, row.target]));
@@ -44,20 +82,14 @@ async function takeIn(scope: WriteScope, items: readonly SentEvents[]): Promise<
   });
   if (taken.length === 0) return outcomes;
 
-  const changed = new Map(taken.map(({ runId }) => [runId, runs.get(runId) as RunRow]));
+  const changed = new Map(taken.map(({ runId }) => [runId, runs.get(runId) as EventRun]));
   await writeRuns(scope, [...changed.values()]);
   const events = taken.flatMap(({ runId, machineId, events: sent }) =>
     sent.map((event) => {
       return { run_id: runId, seq: event.seq, machine_id: machineId, received_at: nowMs, body: JSON.stringify(event) };
     }),
   );
-  for (let i = 0; i < events.length; i += ROWS_A_STATEMENT) {
-    await db
-      .insertInto("events")
-      .values(events.slice(i, i + ROWS_A_STATEMENT))
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
-  }
+  await sql`${insertRows(scope.dialect, "events", eventColumns, events)} on conflict do nothing`.execute(db);
   for (const run of changed.values()) {
     scope.changed(run.machine_id);
     if (!before.has(run.id)) {
@@ -76,15 +108,15 @@ async function lockMachines(scope: WriteScope, items: readonly SentEvents[]): Pr
 function refuse(
   { machineId, runId }: SentEvents,
   known: ReadonlySet<string>,
-  runs: ReadonlyMap<string, RunRow>,
+  runs: ReadonlyMap<string, EventRun>,
 ): ReimageError | null {
   if (!known.has(machineId)) return new ReimageError("not-found", `there is no machine ${machineId}`);
   const owner = runs.get(runId)?.machine_id ?? machineId;
   return owner === machineId ? null : new ReimageError("forbidden", `run ${runId} is not machine ${machineId}'s`);
 }
 
-function foldInto(row: RunRow | undefined, { machineId, runId, events }: SentEvents, nowMs: number): RunRow {
-  const first: RunRow = {
+function foldInto(row: EventRun | undefined, { machineId, runId, events }: SentEvents, nowMs: number): EventRun {
+  const first: EventRun = {
     id: runId,
     machine_id: machineId,
     reinstall_id: null,
@@ -101,8 +133,6 @@ function foldInto(row: RunRow | undefined, { machineId, runId, events }: SentEve
     reason: null,
     image_id: null,
     last_seq: 0,
-    report: null,
-    abort_answer: null,
   };
   const run = row ?? first;
   const progress: RunProgress = {
@@ -132,37 +162,20 @@ function foldInto(row: RunRow | undefined, { machineId, runId, events }: SentEve
   };
 }
 
-async function writeRuns(scope: WriteScope, runs: readonly RunRow[]): Promise<void> {
-  const { db } = scope;
-  await db
-    .insertInto("runs")
-    .values(runs)
-    .onConflict((conflict) =>
-      conflict.column("id").doUpdateSet((row) => ({
-        stage: row.ref("excluded.stage"),
-        what: row.ref("excluded.what"),
-        done_bytes: row.ref("excluded.done_bytes"),
-        total_bytes: row.ref("excluded.total_bytes"),
-        target: row.ref("excluded.target"),
-        outcome: row.ref("excluded.outcome"),
-        reason: row.ref("excluded.reason"),
-        last_seq: row.ref("excluded.last_seq"),
-        ended_at: row.ref("excluded.ended_at"),
-      })),
-    )
-    .execute();
+async function writeRuns(scope: WriteScope, runs: readonly EventRun[]): Promise<void> {
+  const { db, dialect, nowMs } = scope;
+  await sql`${insertRows(dialect, "runs", runColumns, runs)} on conflict (id) do update set
+    stage = excluded.stage, what = excluded.what, done_bytes = excluded.done_bytes, total_bytes = excluded.total_bytes,
+    target = excluded.target, outcome = excluded.outcome, reason = excluded.reason, last_seq = excluded.last_seq,
+    ended_at = excluded.ended_at`.execute(db);
   const seen = [...new Set(runs.map(({ machine_id }) => machine_id))];
-  await db
-    .insertInto("presence")
-    .values(seen.map((machine_id) => ({ machine_id, seen_at: scope.nowMs })))
-    .onConflict((conflict) =>
-      conflict.column("machine_id").doUpdateSet((row) => ({ seen_at: row.ref("excluded.seen_at") })),
-    )
-    .execute();
+  const presence = seen.map((machine_id) => ({ machine_id, seen_at: nowMs }));
+  await sql`${insertRows(dialect, "presence", presenceColumns, presence)} on conflict (machine_id) do update set
+    seen_at = excluded.seen_at`.execute(db);
 }
 
 /** The disk of a machine was touched: that decides about its reinstallation too. */
-async function observe(scope: WriteScope, run: RunRow): Promise<void> {
+async function observe(scope: WriteScope, run: EventRun): Promise<void> {
   const open = await readOpenReinstall(scope.db, run.machine_id);
   if (open === null) return;
   const transition = decideObserved(open.facts, run.id, run.target);

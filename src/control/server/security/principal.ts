@@ -18,10 +18,10 @@ export type Access = Role | "machine" | "anyone";
  */
 export async function findPrincipal(store: Store, token: string, kind: "header" | "cookie"): Promise<Principal> {
   const sha256 = sha256Of(token);
-  const row = await store.db.selectFrom("tokens").selectAll().where("secret_sha256", "=", sha256).executeTakeFirst();
-  const isCurrent = row !== undefined && (row.expires_at === null || store.now() < row.expires_at);
+  const row = await store.findToken(sha256);
+  const isCurrent = row !== null && (row.expires_at === null || store.now() < row.expires_at);
   const isRightPlace = (row?.kind === "session") === (kind === "cookie");
-  if (row === undefined || !isCurrent || !isRightPlace || !isSameSha256(row.secret_sha256, sha256)) throw wrongToken();
+  if (row === null || !isCurrent || !isRightPlace || !isSameSha256(row.secret_sha256, sha256)) throw wrongToken();
   if (row.state !== "active") throw wrongToken("an operator has to approve this machine first");
   if (row.kind === "machine") {
     if (row.machine_id === null) throw wrongToken();
