@@ -86,8 +86,9 @@ function ipxe({ name, kernel, initrd, cmdline }: Parts): string {
 /**
  * A script that runs `lines`; where they end, it waits and runs them again, and starts from the disk after some tries. A
  * machine whose iPXE cannot count does so at once.
+ * @param instead a command in the place of running them again; they are run again where it fails.
  */
-export function ipxeScript(lines: readonly string[]): string {
+export function ipxeScript(lines: readonly string[], instead: string | null = null): string {
   return `${[
     "#!ipxe",
     `isset \${${TRIES}} || set ${TRIES}:int32 0`,
@@ -97,6 +98,7 @@ export function ipxeScript(lines: readonly string[]): string {
     `iseq \${${TRIES}} ${MOST_TRIES} && goto disk ||`,
     `echo reimage: trying again in ${PAUSE_SECONDS} s, then from the disk`,
     `sleep ${PAUSE_SECONDS}`,
+    ...(instead === null ? [] : [`${instead} && exit ||`]),
     "goto again",
     ":disk",
     "echo reimage: starting from the disk",

@@ -5,12 +5,21 @@
 import { ReimageError } from "../../../errors.ts";
 import type { App, Endpoint } from "../api/context.ts";
 import type { AddressRange } from "../security/address-range.ts";
+import { createIpxeFacade } from "./ipxe/facade.ts";
+import { createLunaFacade } from "./luna/facade.ts";
+import { createMetalFacade } from "./metal/facade.ts";
+import { createPxePilotFacade } from "./pxe-pilot/facade.ts";
 
 /** Makes the routes of a facade; they begin at the root of the server. */
-export type CreateFacade = (endpoint: Endpoint) => App;
+export type CreateFacade = (endpoint: Endpoint, options: FacadeOptions) => App;
 
 /** All there are, by the names that `--facade` takes. */
-export const facades = {} as const satisfies Record<string, CreateFacade>;
+export const facades = {
+  ipxe: createIpxeFacade,
+  luna: createLunaFacade,
+  metal: createMetalFacade,
+  "pxe-pilot": createPxePilotFacade,
+} as const satisfies Record<string, CreateFacade>;
 
 export type FacadeName = keyof typeof facades;
 
@@ -18,13 +27,16 @@ export type FacadeName = keyof typeof facades;
 export interface FacadeOptions {
   readonly names: readonly FacadeName[];
   readonly clients: readonly AddressRange[];
+  /** How long a long poll of the facade `metal` lasts. */
+  readonly metalWaitSeconds?: number;
 }
 
 /** Adds the routes of what is switched on. Whoever calls from elsewhere gets 403. */
-export function mountFacades(app: App, endpoint: Endpoint, { names, clients }: FacadeOptions): void {
+export function mountFacades(app: App, endpoint: Endpoint, options: FacadeOptions): void {
+  const { names, clients } = options;
   for (const name of names) {
     const create: CreateFacade = facades[name];
-    const facade = create(endpoint);
+    const facade = create(endpoint, options);
     for (const { path, method } of facade.routes) {
       app.on(method, path, async (context, next) => {
         const address = context.env.address ?? "";

@@ -21,9 +21,10 @@ const local: BootConfiguration = { name: LOCAL, kind: "local" };
 
 /** All of them, in the order of their names; `local` is always there. */
 export async function listConfigurations(store: Pick<Store, "db">): Promise<BootConfiguration[]> {
-  const rows = await store.db.selectFrom("boot_configurations").select("body").orderBy("name").execute();
+  const rows = await store.db.selectFrom("boot_configurations").select("body").execute();
   const stored = rows.map(({ body }) => bootConfigurationSchema.parse(JSON.parse(body)));
-  return stored.some(({ name }) => name === LOCAL) ? stored : [...stored, local];
+  const all = stored.some(({ name }) => name === LOCAL) ? stored : [...stored, local];
+  return all.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** Null where there is none of that name. */
