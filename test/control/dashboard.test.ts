@@ -186,6 +186,23 @@ eachDatabase("the dashboard", (open) => {
   );
 
   test(
+    "ages are counted by the endpoint's clock, whatever the browser's says",
+    async () => {
+      await using serve = await open();
+      const machine = await enrolNamed(serve, "kiosk-1");
+      await using watched = await openDashboard(browser, serve);
+      const { page } = watched;
+      await page.clock.install({ time: Date.now() + 3_600_000 });
+      await page.reload();
+      await machine.post("events", { runId: crypto.randomUUID(), events: [event(1, { type: "run-started" })] });
+      await untilText(rowOf(page, "kiosk-1").locator(".seen"), /^now$/);
+      await untilText(rowOf(page, "kiosk-1").locator(".state"), /Running/);
+      await untilText(page.getByRole("button", { name: /Unseen 5 min$/ }), /^0/);
+    },
+    BROWSER_TEST_MS,
+  );
+
+  test(
     "an endpoint that is started again: the page says so, comes back by itself, and is current",
     async () => {
       await using stack = new AsyncDisposableStack();
