@@ -2,8 +2,9 @@
  * Either a run begins to write, or it is aborted before: whoever comes first makes a file, whole or not at all, and it is
  * the only one (link(2) fails where the name is taken). It says which of the two it is, for as long as there is the run.
  */
-import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, rmSync } from "node:fs";
 import { ReimageError } from "../errors.ts";
+import { keepFile } from "./keep-file.ts";
 import { firstWritePath } from "./run-id.ts";
 
 /** What was decided of a run's first write; `reason` is in the words of who aborted it. */
@@ -46,7 +47,7 @@ export function requireNotAborted(workDir: string, runId: string): void {
 function decide(workDir: string, runId: string, decision: FirstWrite): void {
   const path = firstWritePath(workDir, runId);
   const own = `${path}.${process.pid}`;
-  writeFileSync(own, JSON.stringify(decision), { mode: 0o600 });
+  keepFile(own, JSON.stringify(decision));
   try {
     linkSync(own, path);
   } catch (error) {

@@ -3,10 +3,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Event } from "../../src/report/events.ts";
+import { readLastRunId } from "../../src/stages/run-id.ts";
 import { type CliResult, readReport, runCli } from "../support/cli.ts";
 import { eachDatabase, openTestServe, type TestMachine, type TestServe } from "../support/control-server.ts";
 import { type EndpointFault, startFaultyEndpoint } from "../support/faulty-endpoint.ts";
-import { isProgress, isStage, isState, isStep, startRun } from "../support/following.ts";
+import { closeGate, isProgress, isStage, isState, isStep, startRun } from "../support/following.ts";
 import { mountDevice } from "../support/loop-device.ts";
 import type { Kiosk } from "../support/open-kiosk.ts";
 import { eventsOf, expectRefused } from "../support/refusals.ts";
@@ -295,6 +296,20 @@ describe("abort", () => {
     });
     expect(await kiosk.sha256()).toBe(before);
     expect(await run(kiosk)).toMatchObject({ exitCode: 0, stderr: "" });
+  });
+
+  test("in the last moment before the first write: nothing is written", async () => {
+    await using kiosk = await kiosks.openFresh("mbr");
+    const before = await kiosk.sha256();
+    await using about = startRun(kiosk);
+    await about.untilEvent(isStage("stage-started", "save"));
+    const runId = readLastRunId(kiosk.workDir);
+    const gate = await closeGate(kiosk, `first-write-${runId}.${about.pid}`);
+    await about.untilEvent(isStage("stage-started", "write"));
+    expect(await runCli(["abort", "--work", kiosk.workDir])).toMatchObject({ exitCode: 0, stderr: "" });
+    await gate.open();
+    expectRefused(kiosk, await about.finished, { code: "aborted", says: /reimage abort/, stage: "write" });
+    expect(await kiosk.sha256()).toBe(before);
   });
 
   test("a run that was killed stays aborted", async () => {

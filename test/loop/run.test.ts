@@ -72,12 +72,15 @@ describe.each(["mbr", "gpt"] as const)("%s", (layout) => {
       disk: { path: kiosk.loop },
     });
     // Nothing of the old machine stays in the work directory.
+    const { runId } = readReport(kiosk.workDir);
     expect(readdirSync(kiosk.workDir).sort()).toEqual([
       "events.ndjson",
+      `first-write-${runId}`,
       "lock",
       "mnt",
       "reimage.log",
       "report.json",
+      "run-id",
       "savedperms",
     ]);
 
