@@ -3,19 +3,18 @@ import { ReimageError } from "../../../../errors.ts";
 import { normalizeMac } from "../../../protocol/identity.ts";
 
 const MOST_FIELDS = 64;
+const NOBODYS = "00:00:00:00:00:00";
+const EVERYBODYS = "ff:ff:ff:ff:ff:ff";
 
 /**
  * The MACs in `hwdata`: the asset tag and the address of every card, joined by `|`. Firmware tells all sorts of things in
- * their place; what is no MAC, or nobody's (all zero, a group's), is passed over.
+ * their place. What is no MAC, or nobody's, is passed over; so is one without separators: asset tags may look like that.
  */
 export function macsOfHwdata(hwdata: string): string[] {
-  const macs = hwdata
-    .split("|")
-    .slice(0, MOST_FIELDS)
-    .map((field) => normalizeMac(field.trim()))
-    .filter((mac) => mac !== null)
-    .filter((mac) => mac !== "00:00:00:00:00:00" && (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0);
-  return [...new Set(macs)];
+  const fields = hwdata.split("|", MOST_FIELDS).map((field) => field.trim());
+  const macs = fields.filter((field) => /[:-]/.test(field)).map(normalizeMac);
+  const named = macs.filter((mac) => mac !== null);
+  return [...new Set(named)].filter((mac) => mac !== NOBODYS && mac !== EVERYBODYS);
 }
 
 /** @throws ReimageError `invalid` for what is no status word. */
