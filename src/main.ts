@@ -25,6 +25,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   abort: async () => (await import("./commands/abort.ts")).abortCommand,
   enroll: async () => (await import("./commands/enroll.ts")).enrollCommand,
   serve: async () => (await import("./commands/serve.ts")).serveCommand,
+  fleet: async () => (await import("./commands/fleet/fleet.ts")).fleetCommand,
 };
 
 async function usage(): Promise<string> {
