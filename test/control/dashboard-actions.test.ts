@@ -258,7 +258,7 @@ eachDatabase("on the dashboard", (open) => {
       await keys("Enter", "ArrowDown", "Enter");
       await until(focused, (text) => /^H2 .*kiosk-2$/.test(text));
       await keys("Tab", "Tab");
-      expect(await focused()).toContain("Reinstall…");
+      expect(await focused()).toMatch(/^BUTTON .*Reinstall…$/);
       await keys("Enter");
       await until(focused, (text) => text.startsWith("SELECT image"));
       await page.getByRole("option", { name: "os-2", exact: true }).waitFor({ state: "attached" });
@@ -267,7 +267,7 @@ eachDatabase("on the dashboard", (open) => {
       await page.keyboard.type("kiosk-2");
       await keys("Enter");
       await untilText(page.locator(".condition"), /Requested/);
-      await until(focused, (text) => text.includes("Reinstall…")); // where the dialog came from
+      await until(focused, (text) => /^BUTTON .*Reinstall…$/.test(text)); // where the dialog came from
       await keys("Escape");
       await until(focused, (text) => text.startsWith("DIV") && text.includes(" grid "));
       expect(await page.locator(".panel").count()).toBe(0);
