@@ -14,8 +14,6 @@ import { keepClaim, keepStatus } from "./node-status.ts";
 import { macsOfHwdata, parseStatusWord } from "./query.ts";
 import { bootMenu, installScript, nodeArguments } from "./scripts.ts";
 
-const LONGEST_QUERY = 8192;
-
 export function createLunaFacade(endpoint: Endpoint): App {
   const app = createApp();
   app.onError((thrown, context) => {
@@ -25,7 +23,6 @@ export function createLunaFacade(endpoint: Endpoint): App {
     return context.text(`${status === 500 ? "something went wrong here" : error.message}\n`, status);
   });
   app.get("/luna", async (context) => {
-    if (context.req.url.length > LONGEST_QUERY) throw new ReimageError("invalid", "the query is too long");
     const step = context.req.query("step");
     if (step === "boot") return plain(context, bootMenu);
     if (step === "discovery") return await discover(context, endpoint);
