@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { isNestedDeeper, readBody, withoutNul } from "../../../src/control/server/security/request-body.ts";
 
-const request = (body: BodyInit, headers: Record<string, string> = {}) =>
+const request = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) =>
   new Request("http://x/", { method: "POST", body, headers });
 
 test.each([
@@ -31,7 +31,7 @@ test.each([
 });
 
 test("a body that is refused says why", async () => {
-  const refused = (body: BodyInit, isMachine = false) => readBody(request(body), 100, isMachine);
+  const refused = (body: string | Uint8Array<ArrayBuffer>, isMachine = false) => readBody(request(body), 100, isMachine);
   expect(refused("x".repeat(101))).rejects.toMatchObject({ code: "too-large" });
   expect(refused(new Uint8Array([0x22, 0xff, 0x22]))).rejects.toMatchObject({ code: "invalid" });
   expect(refused("[".repeat(70))).rejects.toMatchObject({ code: "invalid" });

@@ -1,15 +1,17 @@
 /** /api/v1, as one application: all routes, their description, and what is answered where there is none. */
 import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { sql } from "kysely";
 import { z } from "zod";
 import { asReimageError, ReimageError } from "../../../errors.ts";
 import { version } from "../../../version.ts";
 import type { ApiError } from "../../protocol/error.ts";
-import { asStoreError } from "../database/store.ts";
+import { asStoreError } from "../database/failures.ts";
 import { plainAddresses, secureAnswers } from "../security/answers.ts";
 import { addAccessRoutes } from "./access-routes.ts";
 import { type App, createApp, type Endpoint, json, route } from "./context.ts";
+import { addDocument } from "./document.ts";
 import { addLibraryRoutes } from "./library-routes.ts";
 import { addMachineRoutes } from "./machine-routes.ts";
 import { addPowerRoutes } from "./power-routes.ts";
@@ -30,12 +32,7 @@ export function createApi(endpoint: Endpoint): App {
   addLibraryRoutes(app, endpoint);
   addRunRoutes(app, endpoint);
   addPowerRoutes(app, endpoint);
-  app.openAPIRegistry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
-  app.doc31("/openapi.json", {
-    openapi: "3.1.0",
-    info: { title: "reimage control endpoint", version },
-    servers: [{ url: API_PATH }],
-  });
+  addDocument(app, API_PATH);
   return app;
 }
 
@@ -53,6 +50,7 @@ export function addProtections(app: App): void {
 /** What all applications of the endpoint answer to errors, and where there is no route. */
 export function addProblems(app: App, endpoint: Pick<Endpoint, "onError" | "limiter">): void {
   app.onError((error, context) => {
+    if (error instanceof HTTPException) return problem(context, error, endpoint.onError);
     const thrown = countRefusal(endpoint, context.env?.address ?? null, asStoreError(error));
     return problem(context, thrown, endpoint.onError);
   });

@@ -68,6 +68,10 @@ const refusals = {
   403: json(apiErrorSchema, "the token is good, but not for this"),
   404: json(apiErrorSchema, "there is no such thing"),
   409: json(apiErrorSchema, "not in this state"),
+  413: json(apiErrorSchema, "too large"),
+  415: json(apiErrorSchema, "not JSON"),
+  429: json(apiErrorSchema, "too many requests; Retry-After says when there may be more"),
+  503: json(apiErrorSchema, "the database takes nothing now; try again"),
 };
 
 /** Declares a route: what it answers beside success, and who may call it. */

@@ -15,13 +15,15 @@ const MOST_EVENTS = 1000;
 /**
  * @param isWelcome whether who asked may still be told: a token that is revoked ends its streams.
  * @param runId whose events are wanted too; those that are there already come first.
+ * @throws ReimageError `not-found`
  */
-export function streamChanges(
+export async function streamChanges(
   context: Context,
-  { store, stopping }: Endpoint,
+  { store, stopping, onError }: Endpoint,
   runId: string | null,
   isWelcome: () => Promise<boolean>,
-): Response {
+): Promise<Response> {
+  const run = runId === null ? null : await readRun(store, runId);
   return streamSSE(context, async (stream) => {
     const changed = new Set<string>();
     let wake = () => {};
@@ -38,7 +40,6 @@ export function streamChanges(
     stopping.addEventListener("abort", () => wake(), { once: true });
     const isOver = () => stream.aborted || stream.closed || stopping.aborted;
 
-    const run = runId === null ? null : await readRun(store, runId);
     let lastSeq = 0;
     async function sendEvents(): Promise<void> {
       if (run === null) return;
@@ -63,24 +64,29 @@ export function streamChanges(
       await stream.writeSSE({ event: "machines", data: JSON.stringify(message) });
     }
 
-    await stream.writeSSE({ event: "hello", data: "{}" });
-    await sendEvents();
-    while (!isOver()) {
-      const woken = new Promise<"woken">((resolve) => {
-        wake = () => resolve("woken");
-      });
-      const hasChanged = isAllChanged || changed.size > 0;
-      const how = hasChanged ? "woken" : await Promise.race([woken, sleep(COMMENT_MILLISECONDS, "quiet" as const)]);
-      if (isOver() || !(await isWelcome())) break;
-      if (how === "quiet") {
-        await stream.write(":\n\n");
-        continue;
+    try {
+      await stream.writeSSE({ event: "hello", data: "{}" });
+      await sendEvents();
+      while (!isOver()) {
+        const woken = new Promise<"woken">((resolve) => {
+          wake = () => resolve("woken");
+        });
+        const hasChanged = isAllChanged || changed.size > 0;
+        const how = hasChanged ? "woken" : await Promise.race([woken, sleep(COMMENT_MILLISECONDS, "quiet" as const)]);
+        if (isOver() || !(await isWelcome())) break;
+        if (how === "quiet") {
+          await stream.write(":\n\n");
+          continue;
+        }
+        const isOurs = run === null || isAllChanged || changed.has(run.machineId);
+        await sendMachines();
+        if (isOurs) await sendEvents();
+        await sleep(GATHER_MILLISECONDS);
       }
-      const isOurs = run === null || isAllChanged || changed.has(run.machineId);
-      await sendMachines();
-      if (isOurs) await sendEvents();
-      await sleep(GATHER_MILLISECONDS);
+    } catch (error) {
+      onError(error); // the stream ends, and who watches opens another
+    } finally {
+      unsubscribe();
     }
-    unsubscribe();
   });
 }
