@@ -114,11 +114,7 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
       status === 401
         ? `the token is that of ${options.tokenFile}: it may have been revoked, or be another server's`
         : hint;
-    return new ReimageError(
-      codes[status] ?? "control",
-      `${server}: ${message}`,
-      own === undefined ? {} : { hint: own },
-    );
+    return new ReimageError(codes[status] ?? "control", message, own === undefined ? {} : { hint: own });
   }
 
   async function answer<T>(method: Method, path: string, schema: z.ZodType<T> | null, sendOptions: SendOptions) {

@@ -9,7 +9,7 @@ import { powerActions, powerAdapterSchema } from "./power/adapter.ts";
 const quoted = "expected text (put a value made of digits in quotes)";
 
 const powerSchema = z.strictObject({
-  adapter: z.string(quoted),
+  adapter: z.string(),
   variables: z
     .record(z.string(), z.string(quoted))
     .default({})
@@ -66,9 +66,15 @@ export function describeIssue(section: SectionName, place: string, issue: z.core
   if (issue.code === "invalid_union" && issue.path.at(-1) === "kind") {
     return [`${place}.kind: expected local, linux or text`];
   }
-  return [`${place}${path}: ${issue.message}`];
+  const isMissing = issue.code === "invalid_type" && issue.message.endsWith("received undefined");
+  return [`${place}${path}: ${isMissing ? "is missing" : issue.message}`];
 }
 
 export function unknownKey(key: string, known: readonly string[]): string {
-  return `unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(nearest(key, known))}?`;
+  // As keys of one section, among which one that was cut short is near.
+  const meant = nearest(
+    `entry.${key}`,
+    known.map((each) => `entry.${each}`),
+  ).slice("entry.".length);
+  return `unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(meant)}?`;
 }
