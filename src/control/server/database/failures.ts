@@ -15,19 +15,20 @@ export function asStoreError(error: unknown): ReimageError {
   if (isDatabaseError(error)) {
     return new ReimageError("unavailable", "the database does not take this now", {
       cause: error,
-      hint: hintFor(error),
+      hint: hintFor(error) ?? "try again in a while",
     });
   }
   return asReimageError(error);
 }
 
-function hintFor(error: unknown): string {
+/** What to do where the database says what is wrong with it. */
+export function hintFor(error: unknown): string | null {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "SQLITE_FULL" || code === "53100") return "the disk of the database is full: make room, and try again";
-  if (code.startsWith("SQLITE_READONLY") || code === "25006")
-    return "the database can only be read now; try again later";
-  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return "the database is damaged: restore it from a backup";
-  return "try again in a while";
+  if (/^(SQLITE_READONLY|25006|EROFS)/.test(code))
+    return "the database can only be read: see why its disk is read-only";
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return "the file is damaged, or no database: restore a backup of it";
+  return null;
 }
 
 /** Errors that come from a driver or a disk, and not from a mistake of ours. Connections that break are told by postgres.ts. */

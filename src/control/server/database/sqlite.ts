@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Kysely, SqliteDialect, type SqliteStatement } from "kysely";
 import { ReimageError } from "../../../errors.ts";
+import { hintFor } from "./failures.ts";
 import type { Tables } from "./tables.ts";
 
 /** Statements that are kept prepared. */
@@ -40,7 +41,7 @@ export function openSqlite(directory: string): Kysely<Tables> {
       cause,
       hint: isBusy
         ? "another process has it open: several serve processes need PostgreSQL (DATABASE_URL)"
-        : "check the directory given by --data, its owner and the free space",
+        : (hintFor(cause) ?? "check the directory given by --data, its owner and the free space"),
     });
   }
 }
