@@ -55,7 +55,7 @@ export function ConfirmDialog(props: Props) {
         {failure === null ? null : <FailureNote failure={failure} />}
         <div class="answers">
           <span class="dim missing" id="dialog-missing">
-            {missing ?? ""}
+            {missing ?? (isBusy ? "The endpoint is being asked." : "")}
           </span>
           <button type="button" onClick={onCancel}>
             Back
@@ -66,7 +66,7 @@ export function ConfirmDialog(props: Props) {
             aria-disabled={missing !== null || isBusy}
             aria-describedby="dialog-missing"
           >
-            {isBusy ? "Asking…" : confirmLabel}
+            {confirmLabel}
           </button>
         </div>
       </form>
