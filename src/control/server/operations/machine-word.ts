@@ -125,7 +125,7 @@ export async function abortRunWithin(
   const told = {
     ended_at: run?.ended_at ?? scope.nowMs,
     outcome: run?.outcome ?? ("failed" as const),
-    reason: run?.reason ?? message.reason,
+    reason: run?.verdict == null ? (run?.reason ?? message.reason) : run.reason, // a report is the last word
     target: moreTouched(message.target.state, observed),
     abort_answer: JSON.stringify(answer),
   };
