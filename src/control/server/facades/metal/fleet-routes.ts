@@ -17,14 +17,14 @@ import { describeMachine, facadeActor, machineOf } from "./requests.ts";
 import { viewMachine } from "./view.ts";
 
 /** What a power route does; `cycle` is what the adapters call reset. */
-const powerActions: Readonly<Record<string, PowerAction>> = {
-  on: "on",
-  off: "off",
-  reset: "reset",
-  cycle: "reset",
-  disk: "next-boot-disk",
-  pxe: "next-boot-network",
-};
+const powerActions: ReadonlyMap<string, PowerAction> = new Map([
+  ["on", "on"],
+  ["off", "off"],
+  ["reset", "reset"],
+  ["cycle", "reset"],
+  ["disk", "next-boot-disk"],
+  ["pxe", "next-boot-network"],
+]);
 
 export function addFleetRoutes(app: App, { endpoint }: MetalContext): void {
   const { store } = endpoint;
@@ -115,7 +115,7 @@ export function addFleetRoutes(app: App, { endpoint }: MetalContext): void {
   app.post("/v1/machine/:id/power/:action/:description?", async (context) => {
     const machineId = await machineOf(context, store);
     const name = context.req.param("action");
-    const action = powerActions[name];
+    const action = powerActions.get(name);
     if (action === undefined) throw new ReimageError("invalid", unswitchable(name));
     await requireAdapter(machineId);
     const actor = facadeActor(context);

@@ -1,0 +1,137 @@
+/** The recorded requests and answers of metal-core and metal-api. */
+import { describe, expect, test } from "bun:test";
+import { randomUUID } from "node:crypto";
+import { openTestServe } from "../support/control-server.ts";
+import { addAdapter, addMachine, type MetalMachine, openMetal, type TestMetal } from "../support/metal.ts";
+import { metalApi } from "./tables/metal-api.ts";
+import { metalCore } from "./tables/metal-core.ts";
+import type { Given, Row } from "./tables/metal-row.ts";
+
+const registration = {
+  partitionid: "north",
+  rackid: "rack-7",
+  tags: ["fast"],
+  ipmi: { address: "10.0.0.7", mac: "", user: "metal", password: "secret", interface: "lanplus" },
+};
+
+/** Brings a machine where the row wants it. */
+async function prepare(metal: TestMetal, given: Given): Promise<Pick<MetalMachine, "id" | "mac">> {
+  if (given === "unknown" || given === "discovered") {
+    const machine = { id: randomUUID(), mac: "52:54:00:ab:cd:ef" };
+    const body = { uuid: machine.id, hardware: { nics: [{ mac: machine.mac, name: "eth0" }] }, ...registration };
+    if (given === "discovered") await metal.call("POST", "/v1/machine/register", body);
+    return machine;
+  }
+  const machine = await addMachine(metal);
+  const { id } = machine;
+  const reinstall = (imageid: string) => metal.call("POST", `/v1/machine/${id}/reinstall`, { id, imageid });
+  if (given === "locked") await metal.call("POST", `/v1/machine/${id}/state`, { value: "LOCKED", description: "why" });
+  if (given === "freed") await metal.call("DELETE", `/v1/machine/${id}/free`);
+  if (given === "with power") await addAdapter(metal, id);
+  if (given === "adapter missing") await addAdapter(metal, id, "somewhere-else");
+  if (given === "requested without url") await reinstall("os-unfetched");
+  const steps = ["requested", "booted", "registered", "writing"].indexOf(given);
+  const isBegun = steps >= 2 || given === "reported" || given === "aborted" || given === "parked";
+  if (steps >= 0 || isBegun) await reinstall("os-2");
+  if (steps === 1 || isBegun) {
+    await metal.call("GET", `/v1/dhcp/${id}`);
+    await machine.boot();
+  }
+  if (isBegun) {
+    for (const event of ["Preparing", "Registering"]) await machine.event(event);
+    await machine.register();
+  }
+  if (given === "writing") await machine.event("Installing");
+  if (given === "reported") await machine.report();
+  if (given === "aborted") await machine.abort(false);
+  if (given === "parked") {
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      await machine.abort(true);
+      await machine.boot();
+    }
+  }
+  return machine;
+}
+
+/** Puts the machine's names in for `{id}` and the like, wherever they stand. */
+function fill<T>(value: T, { id, mac }: Pick<MetalMachine, "id" | "mac">): T {
+  if (value === undefined || value instanceof RegExp) return value;
+  const names = { id, ID: id.toUpperCase(), mac, MAC: mac.toUpperCase().replaceAll(":", "-"), other: randomUUID() };
+  const text = Object.entries(names).reduce(
+    (all, [name, by]) => all.replaceAll(`{${name}}`, by),
+    JSON.stringify(value),
+  );
+  return JSON.parse(text);
+}
+
+describe.each([
+  ["metal-core", metalCore],
+  ["metal-api", metalApi],
+] as const)("%s", (_name, rows) => {
+  test.each(rows.map((row, index): [number, string, Row] => [index, `${row.given}: ${row.method} ${row.path}`, row]))(
+    "%i %s",
+    async (_index, _title, row) => {
+      await using metal = await openMetal((options) => openTestServe(options));
+      const machine = await prepare(metal, row.given);
+      const path = fill(row.path, machine);
+      const { status, body } = await metal.call(row.method, path, fill(row.body, machine));
+      const { answer } = row;
+      if (answer instanceof RegExp) {
+        expect({ status, body }).toEqual({
+          status: row.status,
+          body: { statuscode: row.status, message: expect.stringMatching(answer) },
+        });
+      } else if (answer === null || answer === "" || Array.isArray(answer)) {
+        expect(status).toBe(row.status);
+        if (Array.isArray(answer)) expect(body).toMatchObject(fill(answer, machine));
+        else expect(body).toBe(answer);
+      } else {
+        expect({ status, body }).toMatchObject({ status: row.status, body: fill(answer, machine) });
+      }
+    },
+  );
+});
+
+test("a machine whose power cannot be switched is not marked", async () => {
+  await using metal = await openMetal((options) => openTestServe(options));
+  const machine = await addMachine(metal);
+  await addAdapter(metal, machine.id, "somewhere-else");
+  await machine.reinstall();
+  expect(await machine.state()).toMatchObject({ reinstall: null });
+});
+
+test("with an adapter, a reinstallation boots the machine from the network, and says by which job", async () => {
+  await using metal = await openMetal((options) => openTestServe(options));
+  const machine = await addMachine(metal);
+  await addAdapter(metal, machine.id);
+  await machine.reinstall();
+  const { reinstalls } = await metal.serve.must<{ reinstalls: { powerJobId: string }[] }>(
+    "GET",
+    `/machines/${machine.id}/reinstalls`,
+  );
+  const job = await metal.serve.must("GET", `/power-jobs/${reinstalls[0]?.powerJobId}`);
+  expect(job).toMatchObject({ action: "boot-from-network", machineId: machine.id });
+});
+
+test("whoever calls from elsewhere is refused, on every route", async () => {
+  await using serve = await openTestServe({ facades: { names: ["metal"], clients: [] } });
+  for (const [method, path] of [
+    ["GET", "/v1/boot/52:54:00:00:00:01"],
+    ["GET", "/v1/machine"],
+    ["POST", `/machine/abort-reinstall/${randomUUID()}`],
+    ["POST", `/v1/machine/${randomUUID()}/reinstall`],
+  ] as const) {
+    const response = await fetch(serve.url + path, { method });
+    expect(response.status).toBe(403);
+  }
+});
+
+test("no more than a hundred events of a machine are kept", async () => {
+  await using metal = await openMetal((options) => openTestServe(options));
+  const machine = await addMachine(metal);
+  for (let count = 0; count < 110; count += 1) await machine.event("Planned Reboot");
+  const { body } = await metal.call("GET", `/v1/machine/${machine.id}/event`);
+  expect((body as { log: unknown[] }).log).toHaveLength(100);
+  const { db } = metal.serve.serve.endpoint.store;
+  expect(await db.selectFrom("provisioning_events").selectAll().execute()).toHaveLength(100);
+});
