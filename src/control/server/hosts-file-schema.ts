@@ -71,10 +71,6 @@ export function describeIssue(section: SectionName, place: string, issue: z.core
 }
 
 export function unknownKey(key: string, known: readonly string[]): string {
-  // As keys of one section, among which one that was cut short is near.
-  const meant = nearest(
-    `entry.${key}`,
-    known.map((each) => `entry.${each}`),
-  ).slice("entry.".length);
-  return `unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(meant)}?`;
+  const begun = known.find((each) => each.toLowerCase().startsWith(key.toLowerCase()));
+  return `unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(begun ?? nearest(key, known))}?`;
 }
