@@ -1,6 +1,7 @@
 /** `reimage serve`, put together: database, routes, TLS. */
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { ReimageError } from "../../errors.ts";
 import { API_PATH, addProblems, addProtections, createApi } from "./api/app.ts";
 import { type Bindings, createApp, type Endpoint } from "./api/context.ts";
 import { openStore, type Store } from "./database/store.ts";
@@ -9,7 +10,8 @@ import { type ListenOptions, listen } from "./listen.ts";
 import { SERVE } from "./operations/actor.ts";
 import { createEventIntake } from "./operations/events.ts";
 import { createPowerService, failForgottenJobs } from "./operations/power.ts";
-import { createToken, hasAdmin } from "./operations/tokens.ts";
+import { KEEP_DAYS, openPruning } from "./operations/prune.ts";
+import { createFirstAdmin } from "./operations/tokens.ts";
 import { createPages } from "./pages.ts";
 import type { PowerAdapter } from "./power/adapter.ts";
 import { createPowerQueue } from "./power/jobs.ts";
@@ -35,6 +37,8 @@ export interface ServeOptions extends Pick<ListenOptions, "hostname" | "port" | 
   /** What differs from `usualLimits`. */
   readonly limits?: Partial<Limits>;
   readonly now?: () => number;
+  /** How long events are kept; runs and their reports are kept for ever. */
+  readonly keepDays?: number;
 }
 
 /** A running endpoint. Disposing ends it: requests under way are answered. */
@@ -70,8 +74,12 @@ export async function openServe(options: ServeOptions): Promise<Serve> {
     stopping: stopping.signal,
   };
   await failForgottenJobs(store, POWER_JOB_SECONDS * 1000);
-  if (!(await hasAdmin(store))) await makeFirstToken(endpoint, dataDir, log);
+  const tokenPath = join(dataDir, "admin.token");
+  if (await createFirstAdmin(store, SERVE, (token) => keepToken(tokenPath, token))) {
+    log(`the first admin token is in ${tokenPath}`);
+  }
   await options.prepare?.(store);
+  stack.use(openPruning(store, options.keepDays ?? KEEP_DAYS, onError));
 
   const app = createApp();
   addProtections(app);
@@ -96,12 +104,16 @@ export async function openServe(options: ServeOptions): Promise<Serve> {
   };
 }
 
-/** The token that all others are made with; in a file, for a log is read by more people. */
-async function makeFirstToken(endpoint: Endpoint, dataDir: string, log: (line: string) => void): Promise<void> {
-  const { token } = await createToken(endpoint.store, SERVE, { name: "first", role: "admin", expiresInSeconds: null });
-  const path = join(dataDir, "admin.token");
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  writeFileSync(path, `${token}\n`, { mode: 0o600 });
-  chmodSync(path, 0o600);
-  log(`the first admin token is in ${path}`);
+/** Keeps the token in a file, for a log is read by more people. @throws ReimageError `config` */
+function keepToken(path: string, token: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(path, `${token}\n`, { mode: 0o600, flush: true });
+    chmodSync(path, 0o600);
+  } catch (cause) {
+    throw new ReimageError("config", `the first admin token cannot be kept in ${path}`, {
+      cause,
+      hint: "check the directory given by --data, its owner and the free space",
+    });
+  }
 }

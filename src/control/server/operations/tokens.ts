@@ -1,11 +1,15 @@
 /** The tokens of people and programs, and the sessions of the dashboard. */
 import { randomBytes } from "node:crypto";
+import { type Kysely, sql } from "kysely";
 import { ReimageError } from "../../../errors.ts";
 import type { Role } from "../../protocol/enrolment.ts";
-import type { Actor, Store } from "../database/store.ts";
+import type { Actor, Store, WriteScope } from "../database/store.ts";
+import type { Tables } from "../database/tables.ts";
 import { isSameSha256, makeToken, sha256Of } from "../security/tokens.ts";
 import { isoTime } from "./time.ts";
 
+/** A number of our own among PostgreSQL's advisory locks. */
+const FIRST_ADMIN_LOCK = 0x61646d696e;
 const SESSION_SECONDS = 12 * 3600;
 
 /** What is told of a token. */
@@ -35,28 +39,52 @@ export async function createToken(
   actor: Actor,
   request: { readonly name: string; readonly role: Role; readonly expiresInSeconds: number | null },
 ): Promise<TokenInfo & { readonly token: string }> {
-  const { token, sha256 } = makeToken("admin");
-  const id = randomBytes(8).toString("hex");
-  return await store.write(actor, async ({ db, nowMs, audit }) => {
-    const { name, role, expiresInSeconds } = request;
-    const expires_at = expiresInSeconds === null ? null : nowMs + expiresInSeconds * 1000;
-    await db
-      .insertInto("tokens")
-      .values({
-        id,
-        kind: "admin",
-        name,
-        role,
-        machine_id: null,
-        secret_sha256: sha256,
-        state: "active",
-        created_at: nowMs,
-        expires_at,
-      })
-      .execute();
-    await audit("token.created", `token:${id}`, { name, role });
-    return { id, name, role, createdAt: isoTime(nowMs), expiresAt: isoTime(expires_at), token };
+  const made = makeToken("admin");
+  return await store.write(actor, (scope) => insertAdmin(scope, made, request));
+}
+
+/**
+ * Makes the token that all others are made with, where there is no admin yet; of several processes that start at once, one
+ * does.
+ * @param keep puts it where it is found, before anybody can use it: a token that was lost in a crash would lock everybody
+ * out. May be called again.
+ */
+export async function createFirstAdmin(store: Store, actor: Actor, keep: (token: string) => void): Promise<boolean> {
+  if (await hasAdmin(store.db)) return false;
+  const made = makeToken("admin");
+  return await store.write(actor, async (scope) => {
+    if (scope.isPostgres) await sql`select pg_advisory_xact_lock(${FIRST_ADMIN_LOCK})`.execute(scope.db);
+    if (await hasAdmin(scope.db)) return false;
+    keep(made.token);
+    await insertAdmin(scope, made, { name: "first", role: "admin", expiresInSeconds: null });
+    return true;
   });
+}
+
+async function insertAdmin(
+  { db, nowMs, audit }: WriteScope,
+  { token, sha256 }: ReturnType<typeof makeToken>,
+  request: { readonly name: string; readonly role: Role; readonly expiresInSeconds: number | null },
+): Promise<TokenInfo & { readonly token: string }> {
+  const id = randomBytes(8).toString("hex");
+  const { name, role, expiresInSeconds } = request;
+  const expires_at = expiresInSeconds === null ? null : nowMs + expiresInSeconds * 1000;
+  await db
+    .insertInto("tokens")
+    .values({
+      id,
+      kind: "admin",
+      name,
+      role,
+      machine_id: null,
+      secret_sha256: sha256,
+      state: "active",
+      created_at: nowMs,
+      expires_at,
+    })
+    .execute();
+  await audit("token.created", `token:${id}`, { name, role });
+  return { id, name, role, createdAt: isoTime(nowMs), expiresAt: isoTime(expires_at), token };
 }
 
 /** Revokes a token, and the sessions that were opened with it. @throws ReimageError `not-found` */
@@ -76,8 +104,8 @@ export async function revokeToken(store: Store, actor: Actor, id: string): Promi
 }
 
 /** Whether anybody could administer this endpoint. */
-export async function hasAdmin(store: Store): Promise<boolean> {
-  const query = store.db.selectFrom("tokens").select("id").where("kind", "=", "admin").where("role", "=", "admin");
+async function hasAdmin(db: Kysely<Tables>): Promise<boolean> {
+  const query = db.selectFrom("tokens").select("id").where("kind", "=", "admin").where("role", "=", "admin");
   return (await query.executeTakeFirst()) !== undefined;
 }
 
