@@ -135,3 +135,22 @@ test("no more than a hundred events of a machine are kept", async () => {
   const { db } = metal.serve.serve.endpoint.store;
   expect(await db.selectFrom("provisioning_events").selectAll().execute()).toHaveLength(100);
 });
+
+test("whoever makes machines up is stopped, and the machines that are known are not", async () => {
+  await using metal = await openMetal((options) => openTestServe(options));
+  const machine = await addMachine(metal);
+  const { db } = metal.serve.serve.endpoint.store;
+  for (let made = 0; made < 2000; made += 100) {
+    const rows = Array.from({ length: 100 }, () => ({ id: randomUUID(), state: "discovered" as const }));
+    await db
+      .insertInto("machines")
+      .values(rows.map((row) => ({ ...row, locked: 0, created_at: 0 })))
+      .execute();
+  }
+  const made = randomUUID();
+  const crowd = { status: 429, body: { statuscode: 429 } };
+  expect(await metal.call("POST", `/v1/machine/${made}/event`, { event: "Alive" })).toMatchObject(crowd);
+  expect(await metal.call("POST", "/v1/machine/register", { uuid: made })).toMatchObject(crowd);
+  expect((await machine.event("Alive")).status).toBe(200);
+  expect(await metal.call("GET", `/v1/machine/${made}`)).toMatchObject({ status: 404 });
+});

@@ -117,7 +117,6 @@ eachDatabase("metal", (open) => {
         expect(await machine.boot()).toBe("reimage");
         expect((await machine.register()).status).toBe(200);
       }
-      await machine.event("Installing");
       for (let times = 0; times < 2; times += 1) {
         expect(await machine.abort(true)).toEqual({ status: 200, body: null });
       }
@@ -164,6 +163,69 @@ eachDatabase("metal", (open) => {
     await machine.boot();
     await machine.register();
     expect(await machine.state()).toMatchObject({ reinstall: { attempt: 2 } });
+  });
+
+  test("the next attempt is not put off: this protocol has no word for waiting", async () => {
+    await using metal = await openMetal(open);
+    const machine = await begin(metal);
+    await machine.abort(true);
+    await machine.boot();
+    await machine.register();
+    await machine.abort(true);
+    metal.later(-30); // sooner than a client of the own protocol may try again
+    await machine.boot();
+    expect((await machine.register()).status).toBe(200);
+    expect(await machine.state()).toMatchObject({ reinstall: { state: "running", attempt: 3 } });
+  });
+
+  test("a failure that is reported is on record, and the abort decides", async () => {
+    await using metal = await openMetal(open);
+    const machine = await begin(metal);
+    await machine.report({ success: false, message: "no such disk" });
+    const { runs } = await metal.serve.must<{ runs: unknown[] }>("GET", `/runs?machine=${machine.id}`);
+    expect(runs).toMatchObject([{ outcome: "failed", verdict: "recorded", reason: "no such disk", attempt: 1 }]);
+    expect(await machine.state()).toMatchObject({ reinstall: { state: "running" } });
+    await machine.abort(true);
+    expect(await machine.state()).toMatchObject({ reinstall: { state: "waiting" } });
+  });
+
+  test("the old OS that phones home, however late, is not taken for the new one", async () => {
+    await using metal = await openMetal(open);
+    const machine = await begin(metal);
+    metal.later(600);
+    await machine.event("Phoned Home");
+    expect(await machine.state()).toMatchObject({ reinstall: { state: "running" }, configuration: "reimage" });
+    expect(await machine.boot()).toBe("reimage");
+  });
+
+  test("Installing that is said twice, or after the next boot, is of the attempt under way", async () => {
+    await using metal = await openMetal(open);
+    const machine = await begin(metal);
+    for (let times = 0; times < 2; times += 1) await machine.event("Installing");
+    expect(await machine.state()).toMatchObject({ reinstall: { state: "writing", attempt: 1 } });
+    await machine.boot();
+    await machine.event("Installing"); // without a registration
+    expect(await machine.state()).toMatchObject({ reinstall: { state: "writing", attempt: 2 } });
+  });
+
+  test("Installing of a machine that was not booted for it says nothing of its reinstallation", async () => {
+    await using metal = await openMetal(open);
+    const machine = await addMachine(metal);
+    await machine.reinstall();
+    await machine.event("Installing");
+    expect(await machine.state()).toMatchObject({ reinstall: { state: "requested" } });
+  });
+
+  test("what another facade knows of a machine is left alone", async () => {
+    await using metal = await openMetal(open);
+    const machine = await addMachine(metal);
+    const { db } = metal.serve.serve.endpoint.store;
+    const read = () =>
+      db.selectFrom("machines").select("facade").where("id", "=", machine.id).executeTakeFirstOrThrow();
+    await db.updateTable("machines").set({ facade: '{"luna":{"status":"x"}}' }).where("id", "=", machine.id).execute();
+    await machine.reinstall();
+    await machine.event("Preparing");
+    expect(JSON.parse((await read()).facade ?? "")).toMatchObject({ luna: { status: "x" }, metal: {} });
   });
 
   test("what was touched stays touched: an abort that denies it gives no old OS back", async () => {
@@ -271,6 +333,70 @@ eachDatabase("metal", (open) => {
     const twice = await Promise.all([machine.reinstall(), machine.reinstall()]);
     expect(twice.map(({ status }) => status).sort()).toEqual([200, 409]);
   });
+
+  test("hostile bodies and names on every route are answered, and nothing is marked or believed by them", async () => {
+    await using metal = await openMetal(open, 0.001);
+    const { id } = await addMachine(metal);
+    const strange = [
+      "",
+      "\u0000",
+      "\ud800",
+      "x".repeat(9000),
+      "../..",
+      "Alive",
+      0,
+      -1,
+      1e308,
+      true,
+      null,
+      [],
+      [[]],
+      {},
+    ];
+    const names = [
+      "event",
+      "message",
+      "time",
+      "uuid",
+      "nics",
+      "hardware",
+      "ipmi",
+      "tags",
+      "imageid",
+      "value",
+      "leases",
+    ];
+    const bodies = [
+      ...strange,
+      ...names.flatMap((name) => strange.map((value) => ({ event: "Alive", uuid: id, [name]: value }))),
+      { __proto__: { success: true }, constructor: 1 },
+      `{"a":${"[".repeat(5000)}`,
+      `{"__proto__": {"success": true}, "toString": 1}`,
+    ];
+    const paths = [
+      ...["reinstall", "abort-reinstall", "finalize-allocation", "event", "state", "power/on"].map(
+        (what) => `/v1/machine/${id}/${what}`,
+      ),
+      ...["register", "find", "ipmi"].map((what) => `/v1/machine/${what}`),
+      ...["register", "report", "abort-reinstall"].map((what) => `/machine/${what}/${id}`),
+      `/machine/${id}/event`,
+    ];
+    for (const path of paths) {
+      const answers = await Promise.all(bodies.map((body) => metal.call("POST", path, body)));
+      for (const { status, body } of answers) {
+        expect(`${path} ${status} ${JSON.stringify(body)}`).not.toContain("something went wrong");
+      }
+    }
+    for (const name of ["%ff", "..%2f..", "x".repeat(4000), "%27%3b--", "%E2%80%AE"]) {
+      for (const path of [`/v1/boot/${name}`, `/machine/${name}`, `/v1/machine/${name}`, `/v1/machine/${name}/event`]) {
+        const { status, body } = await metal.call("GET", path);
+        expect(`${path} ${status} ${JSON.stringify(body)}`).not.toContain("something went wrong");
+      }
+    }
+    expect(metal.serve.log.join("\n")).toBe(metal.serve.log[0] ?? "");
+    const machines = await metal.call("GET", "/v1/machine");
+    expect(machines.body).toMatchObject([{ id, allocation: { reinstall: false, image: { id: "os-1" } } }]);
+  }, 60_000);
 
   test("no password is kept or told, whoever sent it", async () => {
     await using metal = await openMetal(open);

@@ -7,7 +7,7 @@ import { notFound, refuse } from "./answers.ts";
 import { abortSchema, finalizeSchema, registerSchema, reinstallSchema } from "./bodies.ts";
 import type { MetalContext } from "./facade.ts";
 import { changeMetalFacts } from "./facts.ts";
-import { readBody } from "./fields.ts";
+import { readFields } from "./fields.ts";
 import { isAllocated } from "./read.ts";
 import { discoverMachine, registerMachine } from "./registration.ts";
 import { describeMachine, facadeActor, machineOf, readEvent, waitForMark } from "./requests.ts";
@@ -22,7 +22,7 @@ export function addApiRoutes(app: App, metal: MetalContext): void {
   const { store } = endpoint;
 
   app.post("/v1/machine/:id/reinstall", async (context) => {
-    const { imageid: imageId, name, description } = await readBody(context, reinstallSchema);
+    const { imageid: imageId, name, description } = await readFields(context, reinstallSchema);
     const machineId = await machineOf(context, store);
     const row = await store.db.selectFrom("machines").selectAll().where("id", "=", machineId).executeTakeFirst();
     if (row === undefined) throw notFound(machineId);
@@ -42,21 +42,21 @@ export function addApiRoutes(app: App, metal: MetalContext): void {
   });
 
   app.post("/v1/machine/:id/abort-reinstall", async (context) => {
-    const { primarydiskwiped } = await readBody(context, abortSchema);
+    const { primarydiskwiped } = await readFields(context, abortSchema);
     const machineId = await machineOf(context, store);
     const bootInfo = await abortReinstall(store, facadeActor(context), machineId, primarydiskwiped);
     return context.json(viewBootInfo(bootInfo), 200);
   });
 
   app.post("/v1/machine/:id/finalize-allocation", async (context) => {
-    const installed = await readBody(context, finalizeSchema);
+    const installed = await readFields(context, finalizeSchema);
     const machineId = await machineOf(context, store);
     await takeInstalled(store, facadeActor(context), machineId, installed);
     return context.json(await describeMachine(store, machineId), 200);
   });
 
   app.post("/v1/machine/register", async (context) => {
-    const body = await readBody(context, registerSchema);
+    const body = await readFields(context, registerSchema);
     if (body.uuid === "") throw new ReimageError("invalid", "uuid cannot be empty");
     const { isNew } = await registerMachine(store, facadeActor(context), body.uuid, body);
     return context.json(await describeMachine(store, body.uuid.toLowerCase()), isNew ? 201 : 200);

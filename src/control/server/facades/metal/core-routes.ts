@@ -7,7 +7,7 @@ import { ASK_FIRST } from "../../decisions/render-boot.ts";
 import { type MetalStatus, metalProblem, refuse } from "./answers.ts";
 import { abortSchema, registerSchema, reportSchema } from "./bodies.ts";
 import type { MetalContext } from "./facade.ts";
-import { readBody } from "./fields.ts";
+import { readFields } from "./fields.ts";
 import { registerMachine } from "./registration.ts";
 import { describeMachine, facadeActor, machineOf, readEvent, waitForMark } from "./requests.ts";
 import { viewBootInfo } from "./view.ts";
@@ -72,7 +72,7 @@ export function addCoreRoutes(app: App, metal: MetalContext): void {
   app.post(
     "/machine/register/:id",
     answering(metal, { invalid: 400 }, async (context) => {
-      const body = await readBody(context, registerSchema);
+      const body = await readFields(context, registerSchema);
       const id = context.req.param("id") ?? "";
       await registerMachine(store, facadeActor(context), id, body);
       return context.json(await describeMachine(store, id.toLowerCase()), 200);
@@ -95,7 +95,7 @@ export function addCoreRoutes(app: App, metal: MetalContext): void {
   app.post(
     "/machine/report/:id",
     answering(metal, {}, async (context) => {
-      const body = await readBody(context, reportSchema);
+      const body = await readFields(context, reportSchema);
       const machineId = await machineOf(context, store);
       if (!body.success) {
         await takeFailure(store, facadeActor(context), machineId, body.message);
@@ -109,7 +109,7 @@ export function addCoreRoutes(app: App, metal: MetalContext): void {
   app.post(
     "/machine/abort-reinstall/:id",
     answering(metal, { invalid: 400 }, async (context) => {
-      const { primarydiskwiped } = await readBody(context, abortSchema);
+      const { primarydiskwiped } = await readFields(context, abortSchema);
       const machineId = await findOrFail(context, metal);
       const bootInfo = await abortReinstall(store, facadeActor(context), machineId, primarydiskwiped);
       return context.json(viewBootInfo(bootInfo), 200);

@@ -2,6 +2,9 @@
 import type { Context } from "hono";
 import type { z } from "zod";
 import { ReimageError } from "../../../../errors.ts";
+import { readBody } from "../../security/request-body.ts";
+
+const LARGEST_BODY_BYTES = 1 << 20;
 
 /**
  * The object with its fields in lower case and without underscores, which is what all spellings of one have in common
@@ -20,13 +23,12 @@ export function foldSpellings(body: Readonly<Record<string, unknown>>): Record<s
   return Object.fromEntries(folded);
 }
 
-/** Reads the body of a request. @throws ReimageError `invalid` naming the field. */
-export async function readBody<T extends z.ZodType>(context: Context, schema: T): Promise<z.output<T>> {
-  const text = await context.req.text();
-  return parseBody(text, schema);
+/** Reads the body of a request. @throws ReimageError `invalid` naming the field; `too-large`. */
+export async function readFields<T extends z.ZodType>(context: Context, schema: T): Promise<z.output<T>> {
+  return parseBody(await readBody(context.req.raw, LARGEST_BODY_BYTES, true), schema);
 }
 
-/** As `readBody`, of text (pure). @throws ReimageError `invalid` */
+/** As `readFields`, of text (pure). @throws ReimageError `invalid` */
 export function parseBody<T extends z.ZodType>(text: string, schema: T): z.output<T> {
   let body: unknown;
   try {

@@ -11,7 +11,7 @@ import { notFound } from "./answers.ts";
 import { type Find, findSchema, ipmiReportSchema, machineStateSchema } from "./bodies.ts";
 import type { MetalContext } from "./facade.ts";
 import { changeMetalFacts, parseMetalFacts } from "./facts.ts";
-import { readBody } from "./fields.ts";
+import { readFields } from "./fields.ts";
 import { type MetalMachine, readMetalMachine, readMetalMachines } from "./read.ts";
 import { describeMachine, facadeActor, machineOf } from "./requests.ts";
 import { viewMachine } from "./view.ts";
@@ -38,7 +38,7 @@ export function addFleetRoutes(app: App, { endpoint }: MetalContext): void {
   });
 
   app.post("/v1/machine/find", async (context) => {
-    const query = await readBody(context, findSchema);
+    const query = await readFields(context, findSchema);
     const machines = (await readMetalMachines(store, null)).filter((machine) => isFound(machine, query));
     return context.json(
       machines.map((machine) => viewMachine(machine, [], store.now())),
@@ -48,7 +48,7 @@ export function addFleetRoutes(app: App, { endpoint }: MetalContext): void {
 
   // The addresses that management controllers have now, of machines that are known.
   app.post("/v1/machine/ipmi", async (context) => {
-    const { leases } = await readBody(context, ipmiReportSchema);
+    const { leases } = await readFields(context, ipmiReportSchema);
     const updated: string[] = [];
     await store.write(facadeActor(context), async (scope) => {
       updated.length = 0; // it may be run again
@@ -105,7 +105,7 @@ export function addFleetRoutes(app: App, { endpoint }: MetalContext): void {
   });
 
   app.post("/v1/machine/:id/state", async (context) => {
-    const { value, description } = await readBody(context, machineStateSchema);
+    const { value, description } = await readFields(context, machineStateSchema);
     if (value !== "" && description === "") throw new ReimageError("invalid", "you must supply a description");
     const machineId = await machineOf(context, store);
     await store.write(facadeActor(context), (scope) => setState(scope, machineId, value, description));

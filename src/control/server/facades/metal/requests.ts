@@ -8,7 +8,7 @@ import type { SentProvisioningEvent } from "../../operations/provisioning.ts";
 import { notFound } from "./answers.ts";
 import { eventSchema } from "./bodies.ts";
 import type { MetalContext } from "./facade.ts";
-import { readBody } from "./fields.ts";
+import { readFields } from "./fields.ts";
 import { readMetalMachine } from "./read.ts";
 import { type Json, viewMachine } from "./view.ts";
 import { waitUntil } from "./wait.ts";
@@ -35,7 +35,7 @@ export async function describeMachine(store: Store, id: string): Promise<Json> {
 
 /** @throws ReimageError `invalid` for an unknown event, or a time that is none. */
 export async function readEvent(context: Context): Promise<SentProvisioningEvent> {
-  const { event, message, time } = await readBody(context, eventSchema);
+  const { event, message, time } = await readFields(context, eventSchema);
   const known = parseProvisioningEvent(event);
   if (known === null)
     throw new ReimageError("invalid", `unknown provisioning event ${JSON.stringify(event.slice(0, 64))}`);
