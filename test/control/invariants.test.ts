@@ -192,6 +192,27 @@ eachDatabase("invariants", (open) => {
     });
   });
 
+  test("another image takes the place of what is parked, and the disk stays touched", async () => {
+    await using serve = await open();
+    const machine = await serve.enrol();
+    await request(serve, machine, { mostAttempts: 1 });
+    const runId = randomUUID();
+    await ask(machine, runId);
+    await machine.post("abort-reinstall", { runId, target: { state: "partial" }, reason: "it does not boot there" });
+    await serve.must("PUT", "/images/os-3", { id: "os-3" });
+    const made = await serve.must("POST", `/machines/${machine.id}/reinstalls`, { imageId: "os-3" });
+    expect(made).toMatchObject({ state: "requested", target: "partial" });
+    const next = randomUUID();
+    expect(await ask(machine, next, { bootInfo: null })).toMatchObject({ action: "reinstall", image: { id: "os-3" } });
+    const abort = { runId: next, target: { state: "untouched" }, reason: "no" };
+    expect((await machine.post("abort-reinstall", abort)).body).toMatchObject({ next: "retry" });
+    const { reinstalls } = await serve.must<{ reinstalls: unknown[] }>("GET", `/machines/${machine.id}/reinstalls`);
+    expect(reinstalls).toMatchObject([
+      { imageId: "os-3" },
+      { imageId: "os-2", reason: expect.stringContaining("os-3") },
+    ]);
+  });
+
   test("a machine that has asked was seen, and from where", async () => {
     await using serve = await open();
     const machine = await serve.enrol();

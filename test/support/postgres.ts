@@ -32,6 +32,9 @@ async function freePort(): Promise<number> {
   });
 }
 
+const startServer = (name: string, args: readonly string[]) =>
+  execa(name, args, { cwd: "/", stdin: "ignore", stdout: "ignore", reject: false });
+
 /** @param settings lines for postgresql.conf beyond those of a quick test; e.g. `fsync = on`. */
 export async function openPostgresCluster(settings: readonly string[] = ["fsync = off"]): Promise<PostgresCluster> {
   const bin = findBinaries();
@@ -49,13 +52,13 @@ export async function openPostgresCluster(settings: readonly string[] = ["fsync 
   const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`;
   let pid = 0;
   let count = 0;
-  let server: ReturnType<typeof execa> | null = null;
+  let server: ReturnType<typeof startServer> | null = null;
 
   async function start(): Promise<void> {
     const options = ["-D", dataDir, "-p", String(port), "-h", "127.0.0.1", "-k", directory];
     const [name, ...rest] = [...as, join(bin, "postgres"), ...options];
     for (const setting of settings) rest.push("-c", setting.replace(/\s*=\s*/, "="));
-    server = execa(name ?? "", rest, { cwd: "/", stdio: ["ignore", "ignore", "pipe"], reject: false });
+    server = startServer(name ?? "", rest);
     pid = server.pid ?? 0;
     let ended: string | null = null;
     void server.then(({ stderr }) => {

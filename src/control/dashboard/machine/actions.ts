@@ -28,7 +28,9 @@ export function whyNot(kind: ActionKind, machine: MachineSummary, target: Target
     case "reinstall":
       if (locked) return "The machine is locked.";
       if (state === "discovered") return "The machine is not approved yet.";
-      return reinstall === null ? null : `A reinstallation is open (${reinstall.state}).`;
+      return reinstall === null || reinstall.state === "parked"
+        ? null
+        : `A reinstallation is open (${reinstall.state}).`;
     case "cancel":
       if (reinstall === null) return "No reinstallation is open.";
       if (reinstall.state === "running") return "A run is under way and may begin to write at any moment.";

@@ -93,7 +93,7 @@ export function addRunRoutes(app: App, endpoint: Endpoint): void {
     method: "get",
     path: "/stream",
     middleware: viewer,
-    request: { query: z.object({ run: runIdSchema.optional() }) },
+    request: { query: z.object({ run: runIdSchema.optional(), after: z.coerce.number().int().min(0).default(0) }) },
     responses: {
       200: {
         description: "server-sent events: hello, machines (MachinesChanged), run-events (RunEventsMessage)",
@@ -107,6 +107,7 @@ export function addRunRoutes(app: App, endpoint: Endpoint): void {
         () => true,
         (error) => asReimageError(error).code !== "unauthorized",
       );
-    return streamChanges(context, endpoint, context.req.valid("query").run ?? null, isWelcome);
+    const { run, after } = context.req.valid("query");
+    return streamChanges(context, endpoint, run ?? null, after, isWelcome);
   });
 }

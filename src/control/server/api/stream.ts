@@ -15,12 +15,14 @@ const MOST_EVENTS = 1000;
 /**
  * @param isWelcome whether who asked may still be told: a token that is revoked ends its streams.
  * @param runId whose events are wanted too; those that are there already come first.
+ * @param after only events with a higher sequence number.
  * @throws ReimageError `not-found`
  */
 export async function streamChanges(
   context: Context,
   { store, stopping, onError }: Endpoint,
   runId: string | null,
+  after: number,
   isWelcome: () => Promise<boolean>,
 ): Promise<Response> {
   const run = runId === null ? null : await readRun(store, runId);
@@ -40,7 +42,7 @@ export async function streamChanges(
     stopping.addEventListener("abort", () => wake(), { once: true });
     const isOver = () => stream.aborted || stream.closed || stopping.aborted;
 
-    let lastSeq = 0;
+    let lastSeq = after;
     async function sendEvents(): Promise<void> {
       if (run === null) return;
       for (;;) {

@@ -17,7 +17,8 @@ export async function requireMachine(scope: WriteScope, id: string): Promise<Mac
 }
 
 /**
- * Marks a machine to be reinstalled, and lets its network boots lead into the reimager.
+ * Marks a machine to be reinstalled, and lets its network boots lead into the reimager. Where an earlier reinstallation is
+ * parked, this one takes its place, and what is known of the disk stays known.
  * @param idempotencyKey the same key again gets the same reinstallation.
  * @returns `isNew` false where the key was known.
  * @throws ReimageError `not-found` for the machine or the image; `conflict` where it is marked already, locked, or not
@@ -42,19 +43,23 @@ export async function requestReinstall(
         .executeTakeFirst();
       if (known !== undefined) return { reinstall: asReinstall(known), isNew: false };
     }
-    await refuseUnfit(scope, machine, request);
+    const parked = await refuseUnfit(scope, machine, request);
+    if (parked !== null) {
+      const reason = `replaced by a reinstallation with ${request.imageId}; ${parked.reason ?? "it was parked"}`;
+      await db.updateTable("reinstalls").set({ ended_at: scope.nowMs, reason }).where("id", "=", parked.id).execute();
+    }
     const row: ReinstallRow = {
       id: randomUUID(),
       machine_id: machineId,
       image_id: request.imageId,
       state: "requested",
-      target: "untouched",
+      target: parked?.target ?? "untouched",
       attempt: 0,
       most_attempts: request.mostAttempts,
       next_attempt_at: null,
       run_id: null,
-      previous_image_id: machine.image_id,
-      previous_boot_info: machine.boot_info,
+      previous_image_id: parked === null ? machine.image_id : parked.previous_image_id,
+      previous_boot_info: parked === null ? machine.boot_info : parked.previous_boot_info,
       reason: request.reason === "" ? null : request.reason,
       requested_by: actor.name,
       idempotency_key: idempotencyKey,
@@ -74,9 +79,14 @@ function reinstallDeployment(mostAttempts: number) {
   return { configuration: REINSTALL, boots: mostAttempts, afterwards: LOCAL, isByOperator: false };
 }
 
-async function refuseUnfit(scope: WriteScope, machine: MachineRow, request: RequestReinstall): Promise<void> {
+/** @returns the parked reinstallation that the new one takes the place of; null where there is none. */
+async function refuseUnfit(
+  scope: WriteScope,
+  machine: MachineRow,
+  request: RequestReinstall,
+): Promise<ReinstallRow | null> {
   const open = await readOpenReinstall(scope.db, machine.id);
-  if (open !== null) {
+  if (open !== null && open.row.state !== "parked") {
     throw new ReimageError("conflict", `machine ${machine.id} is being reinstalled already (${open.row.state})`, {
       hint: "wait for it, cancel it, or try it again where it is parked",
     });
@@ -89,6 +99,7 @@ async function refuseUnfit(scope: WriteScope, machine: MachineRow, request: Requ
   }
   const image = await scope.db.selectFrom("images").select("id").where("id", "=", request.imageId).executeTakeFirst();
   if (image === undefined) throw new ReimageError("not-found", `there is no image ${request.imageId}`);
+  return open?.row ?? null;
 }
 
 /**
