@@ -208,6 +208,20 @@ describe("an endpoint that decides", () => {
     await expectUntouched(endpoint.url, /refuses connections/);
   });
 
+  test("where it could not be asked, nothing of what it wants is taken back", async () => {
+    await using serve = await openTestServe();
+    const machine = await wanted(serve);
+    await using endpoint = await startFaultyEndpoint(serve.url, ({ what }) =>
+      what === "instructions" ? { status: 500 } : "pass",
+    );
+    await using kiosk = await kiosks.openFresh("mbr");
+    const result = await run(kiosk, [...speaksTo(kiosk, endpoint.url, machine), ...decides]);
+    expectRefused(kiosk, result, { code: "control", says: /answered 500/ });
+    const known = await knownOf(serve, machine);
+    expect(known.run).toMatchObject({ outcome: "failed", target: "untouched", verdict: "recorded" });
+    expect(known.machine).toMatchObject({ reinstall: { state: "requested", attempt: 0 }, configuration: "reimage" });
+  });
+
   test("a report that was lost is told by the next run, which writes nothing and takes nothing back", async () => {
     await using serve = await openTestServe();
     const machine = await wanted(serve);

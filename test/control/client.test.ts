@@ -1,13 +1,15 @@
 /** The client against real endpoints: what is lost on the way, certificates, enrolment, and a process that is killed. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openClient } from "../../src/control/client/client.ts";
 import { openEndpoint } from "../../src/control/client/endpoint.ts";
 import { handedOverEntries } from "../../src/control/client/queue.ts";
 import { Refusal } from "../../src/control/client/refusal.ts";
 import type { Machine } from "../../src/control/protocol/machine.ts";
+import type { Sink } from "../../src/report/sink.ts";
 import { createCa } from "../support/certificates.ts";
 import { runCli, startCli } from "../support/cli.ts";
 import { eachDatabase, event, goodReport, openTestServe, type TestMachine } from "../support/control-server.ts";
@@ -104,6 +106,18 @@ describe("reimage report", () => {
     });
   });
 
+  test.each([[{}], [{ lastSeq: 2 }], [null]])("%j is no acknowledgement: nothing counts as sent", async (body) => {
+    await using serve = await openTestServe();
+    const machine = await serve.enrol();
+    await using endpoint = await startFaultyEndpoint(null, ({ what }) =>
+      what === "events" ? { status: 200, body } : { status: 200, body: { verdict: "verified", reason: null } },
+    );
+    const send = leaveQueue(machine, randomUUID(), 3);
+    const result = await runCli([...send, "--url", endpoint.url]);
+    expect(result).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("not a control endpoint's") });
+    expect(handedOverEntries(readFileSync(at("queue"), "utf8"), machine.id)).toHaveLength(4);
+  });
+
   test("a report that is not believed stays, and so does another machine's", async () => {
     await using serve = await openTestServe();
     const machine = await serve.enrol();
@@ -137,6 +151,43 @@ describe("reimage report", () => {
     expect(result).toMatchObject({ exitCode, stdout: "" });
     expect(result.stderr).toContain(says);
   });
+});
+
+test("what an earlier process has told the file of events alone is sent by the next one; of the run before it, too", async () => {
+  await using serve = await openTestServe();
+  const machine = await serve.enrol();
+  const [before, runId] = [randomUUID(), randomUUID()];
+  const steps = [1, 2, 3].map((seq) => event(seq, { type: "step", stage: "save", message: `${seq}` }));
+  const failed = event(4, { type: "run-failed", stage: "save", target: "untouched", code: "image", reason: "x" });
+  const later = [5, 6].map((seq) => event(seq, { type: "step", stage: null, message: `${seq}` }));
+  const lines = [...steps, failed, ...later].map((each) => JSON.stringify(each));
+  writeFileSync(at("events.ndjson"), `${lines.join("\n")}\n`);
+  const report = { ...goodReport("os-1"), runId: before, outcome: "failed", target: "untouched", reason: "x" };
+  writeFileSync(at("report.json"), JSON.stringify(report));
+  mkdirSync(at("control"));
+  writeFileSync(at("control/kept.json"), JSON.stringify({ runId: before }));
+  const queued = { kind: "event", runId: before, event: steps[0] };
+  writeFileSync(at("control/queue.ndjson"), `${JSON.stringify(queued)}\n`);
+
+  const sinks: Sink[] = [];
+  await using client = await openClient({
+    config: {
+      ...{ url: serve.url, token: machine.token, tokenFile: null, ca: null },
+      decides: false,
+      machine: machine.id,
+      timeoutSeconds: 5,
+    },
+    ...{ workDir: directory, runId, version: "test", eventsPath: at("events.ndjson"), reportPath: at("report.json") },
+    ...{ handedOverPath: null, waitSeconds: 0, network: Promise.resolve(), requireNotAborted: () => {} },
+    emit: () => {},
+    listen: (sink) => sinks.push(sink),
+  });
+  sinks[0]?.receive({ type: "step", stage: null, message: "7", seq: 7, time: "2026-01-01T00:00:00.000Z" });
+  await client.finish();
+  expect((await eventsOfRun(serve, before)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
+  expect((await eventsOfRun(serve, runId)).map(({ seq }) => seq)).toEqual([5, 6, 7]);
+  const { runs } = await knownOf(serve, machine);
+  expect(runs.find(({ id }) => id === before)).toMatchObject({ outcome: "failed", verdict: "recorded" });
 });
 
 describe("certificates", () => {
