@@ -43,6 +43,9 @@ demo: packages initramfs ## a virtual kiosk is reimaged before your eyes; a few 
 bench: packages initramfs ## reimage side by side with what else writes images, into docs/benchmarks.md (needs root; idle machine)
 	$(BUN) scripts/bench/bench.ts
 
+bench-control: packages build ## 10,000 machines that send to the control endpoint, into docs/benchmarks.md (idle machine; 4 minutes)
+	$(BUN) scripts/bench-control/bench-control.ts
+
 screenshot: packages build/dashboard/dashboard.js ## docs/dashboard.png, from a real endpoint in a real browser
 	$(BUN) scripts/screenshot.ts
 
@@ -67,4 +70,4 @@ clean: ## remove everything that was built
 
 FORCE:
 .PHONY: packages build initramfs screenshot
-.PHONY: help check demo bench test test-long test-control test-loop test-vm clean
+.PHONY: help check demo bench bench-control test test-long test-control test-loop test-vm clean
