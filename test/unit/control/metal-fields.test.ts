@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import type { ReinstallFacts } from "../../../src/control/server/decisions/reinstall.ts";
+import { reportProblem } from "../../../src/control/server/decisions/verify-report.ts";
 import { abortedRun, attemptOf, reportedRun, runIdOf } from "../../../src/control/server/facades/metal/attempt.ts";
 import { foldSpellings, parseBody } from "../../../src/control/server/facades/metal/fields.ts";
 import type { OpenReinstall } from "../../../src/control/server/operations/open-reinstall.ts";
@@ -68,5 +69,32 @@ describe("the run that is meant", () => {
     const others = open({ runId: strange });
     expect(() => reportedRun(attemptOf(others, null))).toThrow("another client");
     expect(abortedRun(attemptOf(others, null), others)).toBe(strange);
+  });
+});
+
+describe("a success without a readback", () => {
+  const image = { id: "os-2", url: null, sha256: "a".repeat(64), readback: "b".repeat(64), description: "" };
+  const report = {
+    schemaVersion: 1 as const,
+    outcome: "success" as const,
+    stage: null,
+    target: "complete" as const,
+    reason: null,
+    image: { id: "os-2", sha256: "" },
+    readback: null,
+  };
+
+  test("counts from a facade, where the wanted image is there", () => {
+    expect(reportProblem(report, image, "facade")).toBeNull();
+    expect(reportProblem({ ...report, image: { id: "os-1", sha256: "" } }, image, "facade")).toContain(
+      "os-2 was wanted",
+    );
+    expect(reportProblem({ ...report, target: "partial" }, image, "facade")).toContain("partial");
+    expect(reportProblem(report, null, "facade")).toContain("nobody");
+  });
+
+  test("does not count from anybody else", () => {
+    expect(reportProblem(report, image)).toContain("not read back");
+    expect(reportProblem(report, null)).toContain("not read back");
   });
 });
