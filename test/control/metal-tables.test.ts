@@ -115,14 +115,12 @@ test("with an adapter, a reinstallation boots the machine from the network, and 
 
 test("whoever calls from elsewhere is refused, on every route", async () => {
   await using serve = await openTestServe({ facades: { names: ["metal"], clients: [] } });
-  for (const [method, path] of [
-    ["GET", "/v1/boot/52:54:00:00:00:01"],
-    ["GET", "/v1/machine"],
-    ["POST", `/machine/abort-reinstall/${randomUUID()}`],
-    ["POST", `/v1/machine/${randomUUID()}/reinstall`],
-  ] as const) {
-    const response = await fetch(serve.url + path, { method });
-    expect(response.status).toBe(403);
+  const machine = { id: randomUUID(), mac: "52:54:00:00:00:01" };
+  const requests = new Set([...metalCore, ...metalApi].map(({ method, path }) => `${method} ${fill(path, machine)}`));
+  for (const request of requests) {
+    const [method = "", path] = request.split(" ");
+    const { status } = await fetch(`${serve.url}${path}`, { method });
+    expect(`${request} ${status}`).toBe(`${request} 403`);
   }
 });
 

@@ -1,6 +1,6 @@
 /** Reinstallations as metal-hammer and metal-api's users go through them, on both databases. */
 import { expect, test } from "bun:test";
-import { eachDatabase } from "../support/control-server.ts";
+import { eachDatabase, goodReport } from "../support/control-server.ts";
 import { addMachine, installed, openMetal, success, type TestMetal } from "../support/metal.ts";
 
 /** A machine that was asked to be reinstalled with os-2, booted and registered. */
@@ -278,6 +278,8 @@ eachDatabase("metal", (open) => {
     const { status } = await metal.call("POST", `/v1/machine/${machine.id}/finalize-allocation`, success);
     expect(status).toBe(409);
     expect(await serve.must("GET", `/machines/${machine.id}`)).toMatchObject({ reinstall: { state: "running" } });
+    const unread = goodReport("os-2", { readback: null }); // as little as a facade's word holds
+    expect((await machine.post("report", { runId, report: unread })).status).toBe(422);
   });
 
   test("a machine that nobody knows gets an empty answer, and leaves nothing behind", async () => {
