@@ -69,7 +69,7 @@ function ipxe({ name, kernel, initrd, cmdline }: Parts): string {
   for (const text of [kernel, ...initrd, cmdline]) {
     if (text.includes("${")) throw unfit(name, "ipxe", `iPXE would replace the setting in ${text}`);
     const word = text.split(" ").find((each) => /^(\|\||&&|;)$|^#|\\$/.test(each));
-    if (word !== undefined) throw unfit(name, "ipxe", `iPXE gives ${word} a meaning of its own`);
+    if (word !== undefined) throw unfit(name, "ipxe", `iPXE gives a meaning of its own to ${word}`);
   }
   // By name, for kernels that load their initrd by the EFI stub; others are handed it, and ignore the arguments.
   const named = initrd.map((_, index) => `initrd=initrd${index}`);

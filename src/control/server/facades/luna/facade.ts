@@ -24,7 +24,7 @@ export function createLunaFacade(endpoint: Endpoint): App {
   });
   app.get("/luna", async (context) => {
     const step = context.req.query("step");
-    if (step === "boot") return plain(context, bootMenu);
+    if (step === "boot") return plain(context, bootMenu(urlOf(context)));
     if (step === "discovery") return await discover(context, endpoint);
     if (step === "install") return await install(context, endpoint);
     throw new ReimageError("invalid", "step must be boot, discovery or install");

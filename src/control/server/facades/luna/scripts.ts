@@ -9,8 +9,9 @@ const hwdata = fields.map((field) => `\${${field}}`).join("|");
 /**
  * The menu of a node. Without a key it asks the server what to boot after ten seconds, and again until it is told: an engineer
  * may be naming its card at this moment.
+ * @param url of this server's `/luna`, absolute: iPXE would take the first colon in a relative one for the end of a scheme.
  */
-export const bootMenu = `#!ipxe
+export const bootMenu = (url: string): string => `#!ipxe
 set hwdata ${hwdata}
 :menu
 menu reimage: boot menu || goto ask
@@ -23,11 +24,11 @@ item reboot Reboot
 item exit Leave iPXE
 choose --default ask --timeout 10000 action && goto \${action} || goto menu
 :ask
-chain luna?step=discovery&hwdata=\${hwdata} && exit || goto unanswered
+chain ${url}?step=discovery&hwdata=\${hwdata} && exit || goto unanswered
 :name
 echo -n Name of this node:
 read node
-chain luna?step=discovery&hwdata=\${hwdata}&node=\${node:uristring} && exit || goto unanswered
+chain ${url}?step=discovery&hwdata=\${hwdata}&node=\${node:uristring} && exit || goto unanswered
 :disk
 sanboot --no-describe --drive 0x80 || goto menu
 :shell
