@@ -16,7 +16,7 @@ export function createIpxeFacade(endpoint: Endpoint): App {
 
   app.get("/boot.ipxe", (context) => answer(context, firstScript));
 
-  app.get("/boot/:file{.*\\.ipxe}", async (context) => {
+  app.get("/boot/:file{[^/]*\\.ipxe}", async (context) => {
     const file = context.req.param("file").replace(/\.ipxe$/, "");
     const macs = [file, ...(context.req.queries("mac") ?? []).slice(0, CARDS)].map(normalizeMac);
     try {
