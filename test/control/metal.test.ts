@@ -135,7 +135,7 @@ eachDatabase("metal", (open) => {
     await machine.reinstall();
     for (const attempt of [1, 2, 3]) {
       expect(await machine.boot()).toBe("reimage");
-      expect((await machine.abort(true)).body).toBeNull();
+      for (let times = 0; times < 2; times += 1) expect((await machine.abort(true)).body).toBeNull();
       expect(await machine.state()).toMatchObject({ reinstall: { attempt } });
     }
     expect(await machine.state()).toMatchObject({ reinstall: { state: "parked" } });
@@ -153,6 +153,32 @@ eachDatabase("metal", (open) => {
     // The fourth boot is there to be told that there is no fourth attempt.
     expect(answers).toEqual([200, 200, 200, 500, "local", "local", "local", "local"]);
     expect(await machine.state()).toMatchObject({ reinstall: { state: "parked", attempt: 3 } });
+  });
+
+  test.each(["PXE Booting", "Preparing", "nothing"])(
+    "attempts are counted of a machine that something else boots (it says: %s)",
+    async (sign) => {
+      await using metal = await openMetal(open);
+      const machine = await addMachine(metal);
+      await machine.reinstall();
+      for (const attempt of [1, 2, 3]) {
+        if (sign !== "nothing") await machine.event(sign);
+        for (let times = 0; times < 2; times += 1) expect((await machine.register()).status).toBe(200);
+        expect(await machine.state()).toMatchObject({ reinstall: { state: "running", attempt } });
+        await machine.abort(true);
+      }
+      expect(await machine.state()).toMatchObject({ reinstall: { state: "parked" } });
+    },
+  );
+
+  test("a machine that crashes, and asks for an address again, has another attempt", async () => {
+    await using metal = await openMetal(open);
+    const machine = await begin(metal);
+    for (const attempt of [2, 3]) {
+      await metal.call("GET", `/v1/dhcp/${machine.id}`);
+      await machine.register();
+      expect(await machine.state()).toMatchObject({ reinstall: { state: "running", attempt } });
+    }
   });
 
   test("registering twice is one attempt; registering after another boot is the next", async () => {

@@ -32,7 +32,8 @@ export async function bootMachine(store: Store, actor: Actor, mac: string): Prom
 export async function beginAttempt(scope: WriteScope, machineId: string): Promise<string | null> {
   const { open, attempt, machine } = await readAttempt(scope, machineId);
   if (open === null || attempt === null) return "no reinstallation of this machine is requested";
-  const runId = attempt.hasBooted ? attempt.nextRunId : (attempt.ownRunId ?? attempt.nextRunId);
+  const isAnother = attempt.hasBooted || open.facts.state === "waiting"; // the run before has ended
+  const runId = isAnother ? attempt.nextRunId : (attempt.ownRunId ?? attempt.nextRunId);
   const bootInfo = knownBootInfo(machine);
   const request = { runId, bootInfo, installed: null, isDiskNamed: false };
   const instruction = await instructWithin(scope, machineId, request, false);
@@ -65,7 +66,6 @@ export async function takeInstalled(
     const bootInfo = bootInfoAfter(imageId, installed);
     const { verdict, reason } = await takeReportWithin(scope, machineId, { runId, report, bootInfo }, "facade");
     if (verdict !== "verified") throw new ReimageError("conflict", reason ?? "this report changes nothing any more");
-    await changeMetalFacts(scope, machineId, { bootedFor: null });
   });
 }
 
@@ -120,8 +120,7 @@ export async function abortReinstall(
 
 /** Takes an event, and what it says of a reinstallation. */
 export async function takeEvent(scope: WriteScope, machineId: string, sent: SentProvisioningEvent): Promise<void> {
-  const { stored } = await takeProvisioningEvent(scope, machineId, sent);
-  if (stored === null) return; // a repetition, or a late word of the old OS
+  await takeProvisioningEvent(scope, machineId, sent);
   if (sent.event === "PXE Booting" || sent.event === "Preparing") await noteBoot(scope, machineId);
   if (sent.event === "Installing") {
     const { attempt } = await readAttempt(scope, machineId);
