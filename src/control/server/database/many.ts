@@ -2,7 +2,8 @@
  * Many values in one parameter, so that a statement has the same text for 1 row and for 1000: it is compiled once. An array
  * for PostgreSQL, JSON for SQLite (json1: json_each, ->>).
  */
-import { type RawBuilder, sql } from "kysely";
+import { type Kysely, type RawBuilder, sql } from "kysely";
+import type { Tables } from "./tables.ts";
 
 type Dialect = "sqlite" | "postgres";
 type Value = string | number | null;
@@ -32,6 +33,25 @@ export function insertRows<Column extends string>(
   const values = names.map((_, index) => sql`value ->> ${sql.raw(String(index))}`);
   const texts = JSON.stringify(rows.map((row) => names.map((name) => storable(row[name]))));
   return sql`${into} select ${sql.join(values)} from json_each(${texts}) where true`; // or `on conflict` is ambiguous
+}
+
+/**
+ * Executes statements of which none needs to see what another has changed: for PostgreSQL as one (`with`), since each way
+ * there and back takes its time.
+ */
+export async function executeTogether(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  statements: readonly RawBuilder<unknown>[],
+): Promise<void> {
+  const last = statements.at(-1);
+  if (last === undefined) return;
+  if (dialect === "sqlite") {
+    for (const statement of statements) await statement.execute(db);
+    return;
+  }
+  const before = statements.slice(0, -1).map((statement, index) => sql`${sql.ref(`s${index}`)} as (${statement})`);
+  await (before.length === 0 ? last : sql`with ${sql.join(before)} ${last}`).execute(db);
 }
 
 /** PostgreSQL's texts hold no NUL, and UTF-8 no half of a surrogate pair: U+FFFD stands for them (pure). */

@@ -89,7 +89,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
         dialect,
         async lockMachine(id) {
           let query = trx.selectFrom("machines").selectAll().where("id", "=", id);
-          if (dialect === "postgres") query = query.forUpdate(); // SQLite has one transaction at a time anyway
+          if (dialect === "postgres") query = query.forNoKeyUpdate(); // SQLite has one transaction at a time anyway
           return (await query.executeTakeFirst()) ?? null;
         },
         async lockMachines(ids) {
@@ -98,7 +98,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
             .select("id")
             .where(isOneOf(dialect, "id", ids))
             .orderBy("id");
-          if (dialect === "postgres") query = query.forUpdate();
+          if (dialect === "postgres") query = query.forNoKeyUpdate();
           return (await query.execute()).map(({ id }) => id);
         },
         changed: (machineId) => changed.add(machineId),
@@ -121,7 +121,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     db,
     feed,
     now,
-    findToken: createGroupCommit((hashes) => findTokens(db, dialect, hashes), MOST_TOKENS_A_QUERY),
+    findToken: createGroupCommit(
+      (hashes) => findTokens(db, dialect, hashes),
+      MOST_TOKENS_A_QUERY,
+      GATHER_TOKENS_MILLISECONDS,
+    ),
     async write(actor, run) {
       for (let tries = 1; ; tries += 1) {
         try {
@@ -138,6 +142,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 const MOST_TRIES = 5;
 const MOST_TOKENS_A_QUERY = 256;
+const GATHER_TOKENS_MILLISECONDS = 4;
 
 async function findTokens(
   db: Kysely<Tables>,

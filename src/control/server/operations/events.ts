@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import { ReimageError } from "../../../errors.ts";
 import type { EventBatch, EventReceipt } from "../../protocol/run.ts";
 import { createGroupCommit, type Outcome, type Submit } from "../database/group-commit.ts";
-import { insertRows, isOneOf } from "../database/many.ts";
+import { executeTogether, insertRows, isOneOf } from "../database/many.ts";
 import type { Store, WriteScope } from "../database/store.ts";
 import type { RunRow } from "../database/tables.ts";
 import { foldEvents, notBegun, type RunProgress } from "../decisions/fold-events.ts";
@@ -83,13 +83,7 @@ async function takeIn(scope: WriteScope, items: readonly SentEvents[]): Promise<
   if (taken.length === 0) return outcomes;
 
   const changed = new Map(taken.map(({ runId }) => [runId, runs.get(runId) as EventRun]));
-  await writeRuns(scope, [...changed.values()]);
-  const events = taken.flatMap(({ runId, machineId, events: sent }) =>
-    sent.map((event) => {
-      return { run_id: runId, seq: event.seq, machine_id: machineId, received_at: nowMs, body: JSON.stringify(event) };
-    }),
-  );
-  await sql`${insertRows(scope.dialect, "events", eventColumns, events)} on conflict do nothing`.execute(db);
+  await writeTaken(scope, [...changed.values()], taken);
   for (const run of changed.values()) {
     scope.changed(run.machine_id);
     if (!before.has(run.id)) {
@@ -162,16 +156,24 @@ function foldInto(row: EventRun | undefined, { machineId, runId, events }: SentE
   };
 }
 
-async function writeRuns(scope: WriteScope, runs: readonly EventRun[]): Promise<void> {
+async function writeTaken(scope: WriteScope, runs: readonly EventRun[], taken: readonly SentEvents[]): Promise<void> {
   const { db, dialect, nowMs } = scope;
-  await sql`${insertRows(dialect, "runs", runColumns, runs)} on conflict (id) do update set
-    stage = excluded.stage, what = excluded.what, done_bytes = excluded.done_bytes, total_bytes = excluded.total_bytes,
-    target = excluded.target, outcome = excluded.outcome, reason = excluded.reason, last_seq = excluded.last_seq,
-    ended_at = excluded.ended_at`.execute(db);
   const seen = [...new Set(runs.map(({ machine_id }) => machine_id))];
   const presence = seen.map((machine_id) => ({ machine_id, seen_at: nowMs }));
-  await sql`${insertRows(dialect, "presence", presenceColumns, presence)} on conflict (machine_id) do update set
-    seen_at = excluded.seen_at`.execute(db);
+  const events = taken.flatMap(({ runId, machineId, events: sent }) =>
+    sent.map((event) => {
+      return { run_id: runId, seq: event.seq, machine_id: machineId, received_at: nowMs, body: JSON.stringify(event) };
+    }),
+  );
+  await executeTogether(db, dialect, [
+    sql`${insertRows(dialect, "runs", runColumns, runs)} on conflict (id) do update set
+      stage = excluded.stage, what = excluded.what, done_bytes = excluded.done_bytes, total_bytes = excluded.total_bytes,
+      target = excluded.target, outcome = excluded.outcome, reason = excluded.reason, last_seq = excluded.last_seq,
+      ended_at = excluded.ended_at`,
+    sql`${insertRows(dialect, "presence", presenceColumns, presence)} on conflict (machine_id) do update set
+      seen_at = excluded.seen_at`,
+    sql`${insertRows(dialect, "events", eventColumns, events)} on conflict do nothing`,
+  ]);
 }
 
 /** The disk of a machine was touched: that decides about its reinstallation too. */
