@@ -222,39 +222,38 @@ describe("an endpoint that decides", () => {
     expect(known.machine).toMatchObject({ reinstall: { state: "requested", attempt: 0 }, configuration: "reimage" });
   });
 
-  test("a report that was lost is told by the next run, which writes nothing and takes nothing back", async () => {
-    await using serve = await openTestServe();
-    const machine = await wanted(serve);
-    await using endpoint = await startFaultyEndpoint(serve.url, ({ what }) =>
-      what === "report" ? { status: 503 } : "pass",
-    );
-    await using kiosk = await kiosks.openFresh("mbr");
-    const told = [...speaksTo(kiosk, endpoint.url, machine), ...decides];
-    expect(await run(kiosk, told)).toMatchObject({ exitCode: 0 });
-    expect((await knownOf(serve, machine)).machine).toMatchObject({ reinstall: { state: "unreported" } });
-    endpoint.script = () => "pass";
-    const before = await kiosk.sha256();
-    // The queue in the work directory is gone with the memory of the machine; the one in the log is found, or boot info.
-    for (const log of ["/kiosk/log", ""]) {
+  test.each([
+    ["the queue in the log of the old OS", "/kiosk/log"],
+    ["boot info, where there is no log", ""],
+  ])(
+    "a report that was lost is told by the next run, which writes nothing and takes nothing back: by %s",
+    async (_by, log) => {
+      await using serve = await openTestServe();
+      const machine = await wanted(serve);
+      await using endpoint = await startFaultyEndpoint(serve.url, ({ what }) =>
+        what === "instructions" ? "pass" : { status: 503 },
+      );
+      await using kiosk = await kiosks.openFresh("mbr");
+      const told = [...speaksTo(kiosk, endpoint.url, machine), ...decides, "--set", `log=${log}`];
+      expect(await run(kiosk, told)).toMatchObject({ exitCode: 0 });
+      expect((await knownOf(serve, machine)).machine).toMatchObject({ reinstall: { state: "running" } });
+      const installed = readReport(kiosk.workDir).runId as string;
+      endpoint.script = () => "pass";
+      const before = await kiosk.sha256();
+      // What was in memory is gone, and so is the file system that the image came from.
       await Bun.$`rm -rf ${kiosk.workDir} && mkdir ${kiosk.workDir}`;
       const set = Object.entries(kiosk.byDevice).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-      const result = await run(kiosk, [
-        ...told,
-        ...set,
-        "--set",
-        `log=${log}`,
-        "--set",
-        "retention.list=",
-        "--set",
-        `image.source=${kiosks.at("mbr.img.bz2")}`,
-      ]);
-      expect(result).toMatchObject({ exitCode: 3 });
+      const source = ["--set", "retention.list=", "--set", `image.source=${kiosks.at("mbr.img.bz2")}`];
+      expect(await run(kiosk, [...told, ...set, ...source])).toMatchObject({ exitCode: 3 });
       expect(readReport(kiosk.workDir)).toMatchObject({ code: "control", target: "untouched" });
       expect(await kiosk.sha256()).toBe(before);
       const known = await knownOf(serve, machine);
       expect(known.machine).toMatchObject({ reinstall: null, imageId, configuration: "local" });
-    }
-  });
+      expect(known.runs.find(({ id }) => id === installed)).toMatchObject({ outcome: "success", verdict: "verified" });
+      const events = await eventsOfRun(serve, installed);
+      expect(events.some(({ type }) => type === "run-started")).toBe(log !== "");
+    },
+  );
 
   test("it says to wait; aborted meanwhile, the run ends, and the endpoint knows", async () => {
     await using serve = await openTestServe();
