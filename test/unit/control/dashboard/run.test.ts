@@ -118,7 +118,8 @@ test("what may be done, and why not", () => {
   expect(whyNot("reinstall", approved, "untouched")).toBeNull();
   expect(whyNot("reinstall", { ...approved, locked: true }, "untouched")).toMatch(/locked/);
   expect(whyNot("reinstall", { ...approved, state: "discovered" }, "untouched")).toMatch(/not approved/);
-  expect(whyNot("reinstall", parked, "partial")).toBeNull(); // another image may take its place
+  expect(whyNot("reinstall", open("writing"), "partial")).toMatch(/open/);
+  expect(whyNot("reinstall", open("parked"), "partial")).toBeNull(); // another image may take its place
   expect(whyNot("cancel", open("requested"), "untouched")).toBeNull();
   expect(whyNot("cancel", open("waiting"), "untouched")).toBeNull();
   expect(whyNot("cancel", open("running"), "untouched")).toMatch(/under way/);
