@@ -74,3 +74,12 @@ test("over TLS too, handshakes included; and every descriptor is given back", as
   expect(healthy.status).toBe(200);
   expect(readdirSync("/proc/self/fd").length).toBeLessThan(before + 10);
 }, 60_000);
+
+test("connections that are held do not hold up the end of the endpoint", async () => {
+  const serve = await openTestServe(); // the usual limits: half a minute for a request
+  const head = `${start("/machines", serve.adminToken)}Content-Length: 100\r\n\r\n{`;
+  const held = [trickle(serve.url, head, " ", EVERY), trickle(serve.url, "GET / HT", "", EVERY)];
+  expect((await serve.api("GET", "/health")).status).toBe(200);
+  await serve[Symbol.asyncDispose]();
+  await Promise.all(held.map(({ closed }) => closed));
+}, 20_000);

@@ -19,9 +19,12 @@ export interface ListenOptions {
 
 export interface Listening {
   readonly url: string;
-  /** Takes no more connections, and ends when the requests under way are answered. */
+  /** Takes no more connections, and ends when the requests under way are answered; whatever takes longer is cut. */
   stop(): Promise<void>;
 }
+
+/** How long requests under way may take when the endpoint is stopped. */
+const STOP_MILLISECONDS = 5000;
 
 /**
  * Answers requests. The runtime's own server sees to the connection: headers of 16 KiB at most (431), contradictory lengths
@@ -52,7 +55,12 @@ export function listen(
   const scheme = tls === null ? "http" : "https";
   return {
     url: `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${server.port}`,
-    stop: () => server.stop(),
+    async stop() {
+      const ended = server.stop();
+      const timer = setTimeout(() => void server.stop(true), STOP_MILLISECONDS); // nobody holds it up by being slow
+      await ended;
+      clearTimeout(timer);
+    },
   };
 }
 

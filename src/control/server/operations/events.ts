@@ -10,6 +10,7 @@ import { foldEvents, notBegun, type RunProgress } from "../decisions/fold-events
 import { decideObserved } from "../decisions/reinstall.ts";
 import { SERVE } from "./actor.ts";
 import { applyTransition, readOpenReinstall } from "./open-reinstall.ts";
+import { requireOwnRuns } from "./run-owner.ts";
 
 /** What one machine has sent in one request. */
 export interface SentEvents extends EventBatch {
@@ -84,6 +85,10 @@ async function takeIn(scope: WriteScope, items: readonly SentEvents[]): Promise<
 
   const changed = new Map(taken.map(({ runId }) => [runId, runs.get(runId) as EventRun]));
   await writeTaken(scope, [...changed.values()], taken);
+  await requireOwnRuns(
+    scope,
+    [...changed.values()].filter(({ id }) => !before.has(id)),
+  );
   for (const run of changed.values()) {
     scope.changed(run.machine_id);
     if (!before.has(run.id)) {

@@ -16,6 +16,7 @@ import { decideAbort, decideInstruction, decideObserved, decideReport, moreTouch
 import type { Trust } from "../decisions/verify-report.ts";
 import { applyTransition, parseStoredBootInfo, readOpenReinstall } from "./open-reinstall.ts";
 import { requireMachine } from "./reinstalls.ts";
+import { requireOwnRuns } from "./run-owner.ts";
 
 /** What the machine shall do. @throws ReimageError `not-found`, `forbidden` for another machine's run. */
 export async function instruct(
@@ -193,6 +194,7 @@ async function upsertRun(
     .values({ ...first, ...values })
     .onConflict((conflict) => conflict.column("id").doUpdateSet(values))
     .execute();
+  await requireOwnRuns(scope, [{ id: runId, machine_id: machine.id }]);
   await scope.db.updateTable("machines").set({ last_run_id: runId }).where("id", "=", machine.id).execute();
   scope.changed(machine.id);
 }

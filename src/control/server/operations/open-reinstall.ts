@@ -8,6 +8,7 @@ import type { WriteScope } from "../database/store.ts";
 import type { MachineRow, ReinstallRow, Tables } from "../database/tables.ts";
 import { bootInState, isEnded, type ReinstallFacts, type Transition } from "../decisions/reinstall.ts";
 import { bootLocal, rescueDeployment, setDeployment } from "./deployment.ts";
+import { requireOwnRuns } from "./run-owner.ts";
 
 /** A reinstallation that has not ended, with what decisions need to know of it. */
 export interface OpenReinstall {
@@ -24,7 +25,17 @@ export async function readOpenReinstall(db: Kysely<Tables>, machineId: string): 
     .where("ended_at", "is", null)
     .executeTakeFirst();
   if (row === undefined) return null;
-  const runs = await db.selectFrom("runs").select("id").where("reinstall_id", "=", row.id).execute();
+  const runs = await db
+    .selectFrom("runs")
+    .select(["id", "reinstall_id", "started_at", "target", "verdict"])
+    .where("machine_id", "=", machineId)
+    .execute();
+  const own = runs.filter(({ reinstall_id }) => reinstall_id === row.id);
+  const foreign = runs.filter((run) => {
+    return run.reinstall_id !== row.id && (run.reinstall_id !== null || run.started_at < row.created_at);
+  });
+  const previousBootInfo = parseStoredBootInfo(row.previous_boot_info);
+  const previousRunId = previousBootInfo?.run_id; // of the run that installed the old OS, where that says so
   const facts: ReinstallFacts = {
     state: row.state,
     target: row.target,
@@ -32,9 +43,12 @@ export async function readOpenReinstall(db: Kysely<Tables>, machineId: string): 
     mostAttempts: row.most_attempts,
     nextAttemptAtMs: row.next_attempt_at,
     runId: row.run_id,
-    earlierRunIds: runs.map(({ id }) => id).filter((id) => id !== row.run_id),
+    runTarget: own.find(({ id }) => id === row.run_id)?.target ?? "untouched",
+    earlierRunIds: own.map(({ id }) => id).filter((id) => id !== row.run_id),
+    disbelievedRunIds: own.filter(({ verdict }) => verdict === "unverified").map(({ id }) => id),
+    foreignRunIds: [...foreign.map(({ id }) => id), ...(typeof previousRunId === "string" ? [previousRunId] : [])],
     image: await readImage(db, row.image_id),
-    previousBootInfo: parseStoredBootInfo(row.previous_boot_info),
+    previousBootInfo,
   };
   return { row, facts };
 }
@@ -76,6 +90,7 @@ export async function applyTransition(
       })
       .onConflict((conflict) => conflict.column("id").doUpdateSet({ reinstall_id: row.id, attempt: to.attempt }))
       .execute();
+    await requireOwnRuns(scope, [{ id: to.runId, machine_id: machine.id }]);
     await db.updateTable("machines").set({ last_run_id: to.runId }).where("id", "=", machine.id).execute();
   }
   const boot = bootInState(to.state);
