@@ -41,13 +41,13 @@ test("a clock that is set back locks nobody out, and gives nothing", () => {
 
 test("a million names fill no memory, and the one that is used most recently is kept", () => {
   const buckets = createBuckets({ perSecond: 0.001, burst: 1 }, 1000);
-  buckets.take("busy", 0);
+  let given = 0;
   for (let n = 0; n < 1_000_000; n += 1) {
     buckets.take(`name ${n}`, 0);
-    if (n % 100 === 0) buckets.take("busy", 0);
+    if (n % 100 === 0 && buckets.take("busy", 0) === 0) given += 1;
   }
   expect(buckets.size).toBe(1000);
-  expect(buckets.take("busy", 0)).toBeGreaterThan(0);
+  expect(given).toBe(1);
 });
 
 test("an IPv6 host is counted by its /64, an IPv4 one as itself in any spelling", () => {
