@@ -39,10 +39,10 @@ test("a clock that is set back locks nobody out, and gives nothing", () => {
   ]);
 });
 
-test("a million names fill no memory, and the one that is used most recently is kept", () => {
+test("a hundred thousand names fill no memory, and the one that is used most recently is kept", () => {
   const buckets = createBuckets({ perSecond: 0.001, burst: 1 }, 1000);
   let given = 0;
-  for (let n = 0; n < 1_000_000; n += 1) {
+  for (let n = 0; n < 100_000; n += 1) {
     buckets.take(`name ${n}`, 0);
     if (n % 100 === 0 && buckets.take("busy", 0) === 0) given += 1;
   }
