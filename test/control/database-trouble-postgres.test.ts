@@ -3,7 +3,15 @@ import { afterAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { temporaryDirectory } from "../support/loop-device.ts";
 import { openPostgresCluster, type PostgresCluster } from "../support/postgres.ts";
-import { ask, enrolMachine, firstToken, must, type ServeProcess, startServe } from "../support/serve-process.ts";
+import {
+  ask,
+  enrolMachine,
+  firstToken,
+  freePort,
+  must,
+  type ServeProcess,
+  startServe,
+} from "../support/serve-process.ts";
 import { expectAllStored, startSenders } from "../support/serve-process-senders.ts";
 import { openStream } from "../support/serve-process-stream.ts";
 
@@ -81,6 +89,14 @@ test("PostgreSQL crashes under load and comes back: 503 meanwhile, nothing lost,
     await must("PATCH", `${serve.api}/machines/${machine?.id}`, admin, { name: null });
   }
 }, 120_000);
+
+test("without PostgreSQL serve does not start, and says why without the password", async () => {
+  await using temporary = await temporaryDirectory();
+  const databaseUrl = `postgres://anna:secret@127.0.0.1:${await freePort()}/fleet`;
+  const started = startServe({ dataDir: temporary.dir, databaseUrl });
+  await expect(started).rejects.toThrow(/the database does not answer/);
+  await expect(started).rejects.not.toThrow(/secret/);
+}, 60_000);
 
 test("PostgreSQL accepts and never answers: requests end with 503, and go on when it wakes", async () => {
   await using running = await open();
