@@ -4,8 +4,10 @@
  */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { SERVE } from "../../src/control/server/operations/actor.ts";
+import { projectBoots, takeProjectedBoot } from "../../src/control/server/operations/projected-boot.ts";
 import { parseAddressRange } from "../../src/control/server/security/address-range.ts";
-import { eachDatabase, type TestServe } from "../support/control-server.ts";
+import { eachDatabase, oldOs, type TestServe } from "../support/control-server.ts";
 import { startKillableServe } from "../support/killable-serve.ts";
 import { temporaryDirectory } from "../support/loop-device.ts";
 import { configurationText, makeTftpRoot, until } from "../support/pxelinux.ts";
@@ -142,4 +144,47 @@ eachDatabase("one-shot", (open) => {
     expect(await server.get(link)).toBe(configurationText("local"));
     expect(await serve.must("GET", `/machines/${machine.id}`)).toMatchObject({ configuration: "local" });
   }, 60_000);
+
+  test("a boot that was read counts once, quickly after another too, and not for what was deployed since", async () => {
+    await using serve = await open({});
+    const { store } = serve.serve.endpoint;
+    const boots = async () => (await projectBoots(store, [machine.id]))[0]?.boot;
+    const take = (bootId: string) => takeProjectedBoot(store, SERVE, machine.macs[0] ?? "", bootId);
+    await deployInstaller(serve, 3);
+    const first = (await boots())?.bootId ?? "";
+    for (let times = 0; times < 2; times += 1) expect(await take(first)).toBe(machine.id);
+    const second = await boots();
+    expect(second?.bootId).toEndWith("-2");
+    const again = { machines: ["h1"], boots: 2 };
+    await serve.must("POST", `/boot-configurations/${installer.name}/deploy`, again);
+    await take(second?.bootId ?? ""); // a read of what was deployed before
+    const third = await boots();
+    expect(third?.bootId).toEndWith("-2");
+    expect(third?.bootId).not.toBe(second?.bootId);
+    for (const left of ["-2", "-1"]) {
+      const boot = await boots();
+      expect(boot?.configuration).toBe(installer.name);
+      expect(boot?.bootId).toEndWith(left);
+      await take(boot?.bootId ?? "");
+    }
+    expect(await boots()).toMatchObject({ configuration: "local", bootId: null });
+    expect(await takeProjectedBoot(store, SERVE, "02:00:00:00:00:01", first)).toBeNull();
+  }, 20_000);
+
+  test("the boot that a machine gets after it has called is another one than that which it has read", async () => {
+    await using serve = await open({});
+    const { store } = serve.serve.endpoint;
+    const caller = await serve.enrol();
+    const boot = async () => (await projectBoots(store, [caller.id]))[0]?.boot;
+    await serve.must("PUT", "/images/os-2", { id: "os-2" });
+    await serve.must("POST", `/machines/${caller.id}/reinstalls`, { imageId: "os-2", mostAttempts: 1 });
+    const first = await boot();
+    await takeProjectedBoot(store, SERVE, caller.mac, first?.bootId ?? "");
+    const ask = { runId: crypto.randomUUID(), bootInfo: oldOs, isDiskNamed: false };
+    expect((await caller.post("instructions", ask)).body).toMatchObject({ action: "reinstall" });
+    const second = await boot();
+    expect(second).toMatchObject({ configuration: "reimage", isReinstall: true });
+    expect(second?.bootId).toEndWith("-1");
+    expect(second?.bootId).not.toBe(first?.bootId);
+  }, 20_000);
 });
