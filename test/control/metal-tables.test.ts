@@ -5,6 +5,7 @@ import { openTestServe } from "../support/control-server.ts";
 import { addAdapter, addMachine, type MetalMachine, openMetal, type TestMetal } from "../support/metal.ts";
 import { metalApi } from "./tables/metal-api.ts";
 import { metalCore } from "./tables/metal-core.ts";
+import { metalFleet } from "./tables/metal-fleet.ts";
 import type { Given, Row } from "./tables/metal-row.ts";
 
 const registration = {
@@ -67,6 +68,7 @@ function fill<T>(value: T, { id, mac }: Pick<MetalMachine, "id" | "mac">): T {
 describe.each([
   ["metal-core", metalCore],
   ["metal-api", metalApi],
+  ["metal-api, the fleet", metalFleet],
 ] as const)("%s", (_name, rows) => {
   test.each(rows.map((row, index): [number, string, Row] => [index, `${row.given}: ${row.method} ${row.path}`, row]))(
     "%i %s",
@@ -116,7 +118,9 @@ test("with an adapter, a reinstallation boots the machine from the network, and 
 test("whoever calls from elsewhere is refused, on every route", async () => {
   await using serve = await openTestServe({ facades: { names: ["metal"], clients: [] } });
   const machine = { id: randomUUID(), mac: "52:54:00:00:00:01" };
-  const requests = new Set([...metalCore, ...metalApi].map(({ method, path }) => `${method} ${fill(path, machine)}`));
+  const requests = new Set(
+    [...metalCore, ...metalApi, ...metalFleet].map(({ method, path }) => `${method} ${fill(path, machine)}`),
+  );
   for (const request of requests) {
     const [method = "", path] = request.split(" ");
     const { status } = await fetch(`${serve.url}${path}`, { method });

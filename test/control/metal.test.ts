@@ -1,6 +1,6 @@
 /** Reinstallations as metal-hammer and metal-api's users go through them, on both databases. */
 import { expect, test } from "bun:test";
-import { eachDatabase, goodReport } from "../support/control-server.ts";
+import { eachDatabase, event, goodReport } from "../support/control-server.ts";
 import { addMachine, installed, openMetal, success, type TestMetal } from "../support/metal.ts";
 
 /** A machine that was asked to be reinstalled with os-2, booted and registered. */
@@ -304,6 +304,11 @@ eachDatabase("metal", (open) => {
     const { status } = await metal.call("POST", `/v1/machine/${machine.id}/finalize-allocation`, success);
     expect(status).toBe(409);
     expect(await serve.must("GET", `/machines/${machine.id}`)).toMatchObject({ reinstall: { state: "running" } });
+    await machine.post("events", { runId, events: [event(1, { type: "target-state", state: "partial" })] });
+    metal.later(60);
+    await metal.call("GET", `/v1/boot/${machine.mac}`); // not even after another boot, while that run is on the disk
+    expect((await metal.call("POST", `/machine/report/${machine.id}`, success)).status).toBe(500);
+    expect(await serve.must("GET", `/machines/${machine.id}`)).toMatchObject({ reinstall: { state: "writing" } });
     const unread = goodReport("os-2", { readback: null }); // as little as a facade's word holds
     expect((await machine.post("report", { runId, report: unread })).status).toBe(422);
   });

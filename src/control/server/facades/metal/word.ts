@@ -127,14 +127,15 @@ export async function takeEvent(scope: WriteScope, machineId: string, sent: Sent
     if (attempt?.hasBooted === true && (await beginAttempt(scope, machineId)) !== null) return;
   }
   const { open, attempt } = await readAttempt(scope, machineId);
-  if (open === null || attempt === null || attempt.ownRunId === null || attempt.hasBooted) return;
+  if (open === null || attempt === null || attempt.ownRunId === null) return;
   const target = targetAfter(sent.event, open);
   if (target !== null) await observeWithin(scope, machineId, attempt.ownRunId, target);
 }
 
 /** metal-hammer says Installing when it has wiped the disk, and Booting New Kernel when it has reported. */
 function targetAfter(event: ProvisioningEvent, { facts }: OpenReinstall): "partial" | "complete" | null {
-  if (event === "Installing") return facts.state === "running" ? "partial" : null;
+  if (event === "Installing") return "partial";
+  // The old OS phones home too, but not once its disk was wiped.
   const isUp = event === "Booting New Kernel" || event === "Phoned Home";
   return isUp && facts.state === "writing" ? "complete" : null;
 }
