@@ -33,7 +33,10 @@ function facts(change: Partial<ReinstallFacts> = {}): ReinstallFacts {
     mostAttempts: 3,
     nextAttemptAtMs: null,
     runId: null,
+    runTarget: "untouched",
     earlierRunIds: [],
+    disbelievedRunIds: [],
+    foreignRunIds: [],
     image: { id: "os-2", url: null, sha256: null, readback: null, description: "" },
     previousBootInfo: oldOs,
     ...change,
@@ -227,7 +230,7 @@ describe("a report", () => {
     const second = { attempt: 2, runId: "run-2", earlierRunIds: ["run-1"] };
     const running = facts({ ...second, state: "running", target: "partial" });
     expect(decideReport(running, success(), now).transition?.state).toBe("succeeded");
-    const overwriting = facts({ ...second, state: "writing", target: "partial" });
+    const overwriting = facts({ ...second, state: "writing", target: "partial", runTarget: "partial" });
     expect(decideReport(overwriting, success(), now)).toMatchObject({ verdict: "recorded", transition: null });
   });
 

@@ -25,8 +25,14 @@ export interface ReinstallFacts {
   readonly nextAttemptAtMs: number | null;
   /** The run of this attempt. */
   readonly runId: string | null;
+  /** What this run has done to the disk. */
+  readonly runTarget: TargetState;
   /** The runs of earlier attempts. */
   readonly earlierRunIds: readonly string[];
+  /** Runs of this reinstallation whose success was not believed, or is not waited for any more. */
+  readonly disbelievedRunIds: readonly string[];
+  /** Runs that had begun before this was requested: what they still have to say is about something else. */
+  readonly foreignRunIds: readonly string[];
   readonly image: Image;
   /** What the endpoint knew of the old OS when this was requested. */
   readonly previousBootInfo: WireBootInfo | null;
@@ -80,7 +86,7 @@ export function decideInstruction(
   }
   // The OS on the disk says that a run of this reinstallation has put it there: nothing is missing but the report.
   const installed = request.installed?.runId ?? null;
-  if (installed !== null && (installed === facts.runId || facts.earlierRunIds.includes(installed))) {
+  if (installed !== null && isOwn(facts, installed) && !facts.disbelievedRunIds.includes(installed)) {
     const transition = change(facts, { state: "unreported", target: "complete", nextAttemptAtMs: null });
     return { instruction: { action: "report-and-boot-local", runId: installed }, transition };
   }
@@ -100,19 +106,21 @@ export function decideInstruction(
     };
   }
   if (facts.attempt >= facts.mostAttempts) return park(facts, null);
-  if (canWait && facts.nextAttemptAtMs !== null && nowMs < facts.nextAttemptAtMs) {
-    const afterSeconds = Math.ceil((facts.nextAttemptAtMs - nowMs) / 1000);
+  const waitMs = waitMsOf(facts, nowMs);
+  if (canWait && waitMs > 0) {
+    const afterSeconds = Math.ceil(waitMs / 1000);
     const reason = `attempt ${facts.attempt} of ${facts.mostAttempts} has failed; the next one is not due yet`;
     return { instruction: { action: "wait", afterSeconds, reason }, transition: null };
   }
   const attempt = facts.attempt + 1;
-  const transition = change(facts, { state: "running", attempt, runId: request.runId, nextAttemptAtMs: null });
+  const target = leftBehind(facts.target);
+  const transition = change(facts, { state: "running", target, attempt, runId: request.runId, nextAttemptAtMs: null });
   return { instruction: reinstall(facts, attempt), transition };
 }
 
-/** What the events of a run say of the disk; null where that changes nothing. `isNew`: no earlier attempt's run. */
+/** What the events of a run say of the disk; null where that changes nothing. */
 export function decideObserved(facts: ReinstallFacts, runId: string, target: TargetState): Transition | null {
-  if (target === "untouched" || facts.earlierRunIds.includes(runId)) return null;
+  if (target === "untouched") return null;
   if (facts.runId === runId) {
     const isFinal = facts.state === "waiting" || facts.state === "parked" || facts.state === "unreported";
     if (isFinal && !(target === "complete" && facts.state !== "unreported")) return null;
@@ -121,9 +129,10 @@ export function decideObserved(facts: ReinstallFacts, runId: string, target: Tar
       ? null
       : change(facts, { state, target, nextAttemptAtMs: null });
   }
-  // It has written without asking (an offline configuration): that was an attempt too.
-  const state = target === "complete" ? "unreported" : "writing";
-  return change(facts, { state, target, attempt: nextAttempt(facts), runId, nextAttemptAtMs: null });
+  // It writes without asking (an offline configuration): that is an attempt too. What is told of a disk that is complete
+  // already may be old; its report says which image that is.
+  if (!mayTakeOver(facts, runId) || target === "complete") return null;
+  return change(facts, { state: "writing", target, attempt: nextAttempt(facts), runId, nextAttemptAtMs: null });
 }
 
 /** What a report is answered, and what it changes. */
@@ -148,29 +157,34 @@ export function decideReport(
         ? { verdict: "verified", reason: null, transition: null }
         : { verdict: "unverified", reason: problem, transition: null };
     }
-    // A late report of an earlier attempt is true, unless another run has begun to write since.
-    const isOverwritten = facts.runId !== runId && facts.state === "writing";
-    if (isOverwritten) {
-      const reason = "another run has begun to write to this machine's disk since";
-      return { verdict: "recorded", reason, transition: null };
-    }
+    const late = whyTooLate(facts, runId);
+    if (late !== null) return { verdict: "recorded", reason: late, transition: null };
     if (problem === null) {
       const transition = change(facts, { state: "succeeded", target: "complete", runId, nextAttemptAtMs: null });
       return { verdict: "verified", reason: null, transition };
     }
+    if (facts.runId !== runId) {
+      // It is not the attempt under way that fails to prove its success.
+      const verdict = facts.earlierRunIds.includes(runId) ? "unverified" : "recorded";
+      return { verdict, reason: problem, transition: null };
+    }
     const reason = `its report says success and does not prove it: ${problem}`;
-    const transition = change(facts, {
-      state: "parked",
-      target: moreTouched(report.target, facts.target),
-      runId,
-      nextAttemptAtMs: null,
-      reason,
-    });
+    const target = moreTouched(report.target, facts.target);
+    const transition = change(facts, { state: "parked", target, nextAttemptAtMs: null, reason });
     return { verdict: "unverified", reason: problem, transition };
   }
   const reason = report.reason ?? "the run failed and gave no reason";
-  if (facts === null || facts.earlierRunIds.includes(runId)) return { verdict: "recorded", reason, transition: null };
+  if (facts === null) return { verdict: "recorded", reason, transition: null };
   return { verdict: "recorded", reason, transition: afterFailure(facts, runId, report.target, reason, nowMs) };
+}
+
+/** Why a success of this run, true as it may be, does not say what is on the disk now; null: it does. */
+function whyTooLate(facts: ReinstallFacts, runId: string): string | null {
+  if (facts.foreignRunIds.includes(runId)) return "this run had begun before the reinstallation was requested";
+  if (facts.runId === runId) return null;
+  const isUnderWay = facts.state === "running" && !facts.earlierRunIds.includes(runId);
+  if (isUnderWay) return "another run is under way that was told to reinstall this machine";
+  return facts.runTarget === "untouched" ? null : "another run has begun to write to this machine's disk since";
 }
 
 /** What an abort is answered, and what it changes. */
@@ -192,10 +206,10 @@ export function decideAbort(
   nowMs: number,
 ): AbortDecision {
   const target = moreTouched(message.target.state, observed);
-  if (facts === null) {
+  if (facts === null || facts.foreignRunIds.includes(message.runId)) {
     if (target === "complete") return { answer: { next: "boot-new-os" }, transition: null };
     if (target === "untouched") return { answer: { next: "boot-old-os", bootInfo }, transition: null };
-    const reason = "the disk is partly written, and no reinstallation of this machine is requested";
+    const reason = "the disk is partly written, and nobody has requested that reinstallation";
     return { answer: { next: "rescue", reason }, transition: null };
   }
   if (facts.earlierRunIds.includes(message.runId)) {
@@ -207,18 +221,23 @@ export function decideAbort(
     return { answer: { next: "boot-old-os", bootInfo: facts.previousBootInfo ?? bootInfo }, transition };
   }
   if (target === "complete") {
-    const transition = change(facts, { state: "unreported", target, runId: message.runId, nextAttemptAtMs: null });
+    const isOurs = facts.runId === message.runId;
+    const transition = isOurs ? change(facts, { state: "unreported", target, nextAttemptAtMs: null }) : null;
     return { answer: { next: "boot-new-os" }, transition };
   }
-  const transition = afterFailure(facts, message.runId, worst, message.reason, nowMs) ?? null;
+  const transition = afterFailure(facts, message.runId, target, message.reason, nowMs);
   const after = transition === null ? facts : { ...facts, ...transition };
+  if (after.state === "unreported") return { answer: { next: "boot-new-os" }, transition };
   if (after.state === "parked") {
     return { answer: { next: "rescue", reason: transition?.reason ?? message.reason }, transition };
   }
   return { answer: retry(after, nowMs), transition };
 }
 
-/** An attempt that failed with the disk touched waits, or parks; with the disk untouched its abort decides. */
+/**
+ * An attempt that failed with the disk touched, by itself or by one before it, waits or parks; where nobody has touched it
+ * the abort of the run decides. A run that was not told to reinstall counts only if it has written all the same.
+ */
 function afterFailure(
   facts: ReinstallFacts,
   runId: string,
@@ -226,11 +245,12 @@ function afterFailure(
   reason: string,
   nowMs: number,
 ): (Transition & { readonly reason: string }) | null {
-  const target = moreTouched(said, facts.target);
+  const isOurs = facts.runId === runId;
+  if (!isOurs && (said !== "partial" || !mayTakeOver(facts, runId))) return null;
+  const target = isOurs ? moreTouched(said, facts.target) : said;
   if (target === "untouched") return null;
-  const isCounted = facts.runId === runId && (facts.state === "waiting" || facts.state === "parked");
-  if (isCounted) return null;
-  const attempt = facts.runId === runId ? facts.attempt : nextAttempt(facts);
+  if (isOurs && (facts.state === "waiting" || facts.state === "parked")) return null; // counted already
+  const attempt = isOurs ? facts.attempt : nextAttempt(facts);
   if (target === "complete") {
     return { ...change(facts, { state: "unreported", target, attempt, runId, nextAttemptAtMs: null }), reason };
   }
@@ -240,6 +260,27 @@ function afterFailure(
   }
   const nextAttemptAtMs = nowMs + retryAfterMs(attempt);
   return { ...change(facts, { state: "waiting", target, attempt, runId, nextAttemptAtMs }), reason };
+}
+
+function isOwn(facts: ReinstallFacts, runId: string): boolean {
+  return facts.runId === runId || facts.earlierRunIds.includes(runId);
+}
+
+/** Whether a run that was not told to reinstall may be the one under way: not where another one was told to, and is. */
+function mayTakeOver(facts: ReinstallFacts, runId: string): boolean {
+  if (isOwn(facts, runId) || facts.foreignRunIds.includes(runId)) return false;
+  return facts.state !== "running" && facts.state !== "writing";
+}
+
+/** What a run finds that begins: a disk that was once touched is none that boots the old OS, and its own work is none yet. */
+function leftBehind(target: TargetState): TargetState {
+  return target === "complete" ? "partial" : target;
+}
+
+/** How long the next attempt is not due. Longer than anybody was ever told: the endpoint's clock was set back. */
+function waitMsOf(facts: Pick<ReinstallFacts, "nextAttemptAtMs" | "attempt">, nowMs: number): number {
+  const leftMs = facts.nextAttemptAtMs === null ? 0 : facts.nextAttemptAtMs - nowMs;
+  return leftMs <= retryAfterMs(facts.attempt) ? Math.max(0, leftMs) : 0;
 }
 
 /** A run that has not asked may be one too many; it is counted as the last one. */
@@ -259,9 +300,8 @@ function reinstall(facts: ReinstallFacts, attempt: number): Instruction {
   return { action: "reinstall", attempt, mostAttempts, image: { id, url, sha256 }, bootInfo };
 }
 
-function retry(facts: { nextAttemptAtMs: number | null; attempt: number }, nowMs: number): AbortAnswer {
-  const afterSeconds = Math.max(0, Math.ceil(((facts.nextAttemptAtMs ?? nowMs) - nowMs) / 1000));
-  return { next: "retry", afterSeconds, attempt: facts.attempt + 1 };
+function retry(facts: Pick<ReinstallFacts, "nextAttemptAtMs" | "attempt">, nowMs: number): AbortAnswer {
+  return { next: "retry", afterSeconds: Math.ceil(waitMsOf(facts, nowMs) / 1000), attempt: facts.attempt + 1 };
 }
 
 const order: readonly TargetState[] = ["untouched", "partial", "complete"];

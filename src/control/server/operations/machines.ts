@@ -193,7 +193,13 @@ export async function changeMachine(store: Store, actor: Actor, id: string, fact
   });
 }
 
-/** Forgets a machine with all its runs. @throws ReimageError `not-found`, `conflict` while it is being reinstalled. */
+/** Of a machine that has said nothing for so long nobody knows whether its run still lives. */
+const SILENT_MILLISECONDS = 3_600_000;
+
+/**
+ * Forgets a machine with all its runs.
+ * @throws ReimageError `not-found`; `conflict` while it is being reinstalled, unless it has fallen silent.
+ */
 export async function removeMachine(store: Store, actor: Actor, id: string): Promise<void> {
   await store.write(actor, async (scope) => {
     await requireMachine(scope, id);
@@ -203,13 +209,20 @@ export async function removeMachine(store: Store, actor: Actor, id: string): Pro
       .where("machine_id", "=", id)
       .where("ended_at", "is", null);
     const row = await open.executeTakeFirst();
-    if (row !== undefined && row.state !== "requested" && row.state !== "parked") {
-      throw new ReimageError("conflict", `machine ${id} is being reinstalled (${row.state})`);
+    if (row !== undefined && row.state !== "requested" && row.state !== "parked" && !(await isSilent(scope, id))) {
+      throw new ReimageError("conflict", `machine ${id} is being reinstalled (${row.state})`, {
+        hint: "wait for its end; one that has said nothing for an hour can be removed",
+      });
     }
     await scope.db.deleteFrom("machines").where("id", "=", id).execute();
     await scope.audit("machine.removed", `machine:${id}`);
     scope.changed(id);
   });
+}
+
+async function isSilent({ db, nowMs }: WriteScope, id: string): Promise<boolean> {
+  const presence = await db.selectFrom("presence").select("seen_at").where("machine_id", "=", id).executeTakeFirst();
+  return presence === undefined || nowMs - presence.seen_at > SILENT_MILLISECONDS;
 }
 
 /** Writes what is said of a machine, which is made where there is none; the caller has looked at it under the lock. */

@@ -88,7 +88,7 @@ async function refuseUnfit(
   const open = await readOpenReinstall(scope.db, machine.id);
   if (open !== null && open.row.state !== "parked") {
     throw new ReimageError("conflict", `machine ${machine.id} is being reinstalled already (${open.row.state})`, {
-      hint: "wait for it, cancel it, or try it again where it is parked",
+      hint: "wait for it, cancel it, or try it again where it is parked or its report is missing",
     });
   }
   if (machine.locked === 1) throw new ReimageError("conflict", `machine ${machine.id} is locked`);
@@ -129,17 +129,23 @@ export async function cancelReinstall(store: Store, actor: Actor, id: string): P
   });
 }
 
-/** Gives a parked reinstallation its attempts again. @throws ReimageError `not-found`, `conflict` where it is not parked. */
+/**
+ * Gives a reinstallation its attempts again that is parked, or whose report never comes: then that report is not waited for
+ * any more. @throws ReimageError `not-found`, `conflict` where it may come to its end by itself.
+ */
 export async function retryReinstall(store: Store, actor: Actor, id: string): Promise<Reinstall> {
   return await changeOpen(store, actor, id, async (scope, machine, open) => {
-    if (open.facts.state !== "parked") {
-      throw new ReimageError(
-        "conflict",
-        `the reinstallation of machine ${machine.id} is ${open.facts.state}, not parked`,
-      );
+    const { state, runId } = open.facts;
+    if (state !== "parked" && state !== "unreported") {
+      const message = `the reinstallation of machine ${machine.id} is ${state}: neither parked, nor is its report missing`;
+      throw new ReimageError("conflict", message);
     }
-    const { target, runId } = open.facts;
-    const to = { state: "requested", target, attempt: 0, runId, nextAttemptAtMs: null, reason: null } as const;
+    if (state === "unreported" && runId !== null) {
+      const given = { verdict: "unverified" as const, reason: `${actor.name} has it done again` };
+      await scope.db.updateTable("runs").set(given).where("id", "=", runId).execute();
+    }
+    const { target } = open.facts;
+    const to = { state: "requested", target, attempt: 0, runId: null, nextAttemptAtMs: null, reason: null } as const;
     await applyTransition(scope, machine, open, to);
     await setDeployment(scope, machine.id, reinstallDeployment(open.facts.mostAttempts));
   });
