@@ -1,6 +1,7 @@
 /** PostgreSQL in trouble while machines send: crashed, and started again; there, and silent. */
 import { afterAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { openStore } from "../../src/control/server/database/store.ts";
 import { temporaryDirectory } from "../support/loop-device.ts";
 import { openPostgresCluster, type PostgresCluster } from "../support/postgres.ts";
 import {
@@ -89,6 +90,27 @@ test("PostgreSQL crashes under load and comes back: 503 meanwhile, nothing lost,
     await must("PATCH", `${serve.api}/machines/${machine?.id}`, admin, { name: null });
   }
 }, 120_000);
+
+test("PostgreSQL crashes while a transaction is open and asks nothing: it has failed, and the next one works", async () => {
+  cluster ??= openPostgresCluster();
+  const postgres = await cluster;
+  const databaseUrl = await postgres.createDatabase();
+  await using store = await openStore({ dataDir: "", databaseUrl, onError: () => {} });
+  const write = (meanwhile: () => Promise<void>) =>
+    store.write({ name: "test", address: null }, async ({ db, audit }) => {
+      await audit("test", "nothing");
+      await meanwhile();
+      await db.selectFrom("machines").selectAll().execute();
+    });
+  const crash = async () => {
+    await postgres.crash();
+    await Bun.sleep(100); // the end of the connection arrives meanwhile
+  };
+  await expect(write(crash)).rejects.toMatchObject({ code: "unavailable" });
+  await postgres.start();
+  await write(async () => {});
+  expect(await store.db.selectFrom("audit").select("action").execute()).toHaveLength(1);
+}, 60_000);
 
 test("without PostgreSQL serve does not start, and says why without the password", async () => {
   await using temporary = await temporaryDirectory();
