@@ -62,7 +62,7 @@ eachDatabase("fleet", (open) => {
     expect(running.machines.map((each: { id: string }) => each.id)).toEqual([machine.id]);
     expect((await fleet("list", "kiosk", "--state", "declared")).stdout.trimEnd().split("\n")).toHaveLength(3);
     expect((await fleet("list", "nothing-like-it")).stdout.trimEnd().split("\n")).toHaveLength(1);
-  }, 60_000);
+  }, 120_000);
 
   test("reinstall: asks for --yes, once for each machine, the same key is the same request; then cancel", async () => {
     await using serve = await open();
@@ -110,7 +110,7 @@ eachDatabase("fleet", (open) => {
     expect(await serve.must("GET", `/machines/${id(1)}`)).toMatchObject({ reinstall: null, configuration: "local" });
     expect((await fleet("cancel", "kiosk-1")).stdout).toContain("refused: machine kiosk-1 is not being reinstalled");
     expect((await fleet("retry", "kiosk-3", "--yes")).stdout).toContain("is requested, not parked");
-  }, 60_000);
+  }, 120_000);
 
   test("a machine that is not known, or named twice, stops all of it before anything is done", async () => {
     await using serve = await open();
@@ -123,7 +123,7 @@ eachDatabase("fleet", (open) => {
     const many = Array.from({ length: 12 }, (_, n) => `machine-${n}`);
     expect((await fleet("reinstall", "kiosk-1", ...many, "--image", "os-2", "--yes")).exitCode).toBe(3);
     expect(await serve.must("GET", `/machines/${id(1)}`)).toMatchObject({ reinstall: null });
-  }, 60_000);
+  }, 120_000);
 
   test("deploy: all or none, and what comes afterwards", async () => {
     await using serve = await open();
@@ -144,7 +144,7 @@ eachDatabase("fleet", (open) => {
     expect(await serve.must("GET", `/machines/${id(2)}`)).toMatchObject({ configuration: "memtest" });
     const forgotten = await fleet("configurations", "remove", "memtest", "--yes");
     expect([forgotten.exitCode, forgotten.stderr]).toEqual([3, expect.stringContaining("is deployed for machine")]);
-  }, 60_000);
+  }, 120_000);
 
   test("events: the log of the last run; --follow goes on over a broken connection to the end of the run", async () => {
     await using serve = await open();
@@ -235,7 +235,7 @@ eachDatabase("fleet", (open) => {
         .split("\n")
         .map((line) => JSON.parse(line).seq),
     ).toEqual([1, 2, 3, 4]);
-  }, 60_000);
+  }, 120_000);
 
   test("approve, codes, tokens: what is secret is printed once, alone on standard output", async () => {
     await using serve = await open();
@@ -282,7 +282,7 @@ eachDatabase("fleet", (open) => {
     const revoked = await fleet("list", "--token-file", file);
     expect([revoked.exitCode, revoked.stderr]).toEqual([3, expect.stringContaining(`the token is that of ${file}`)]);
     expect(revoked.stderr).not.toContain(token);
-  }, 60_000);
+  }, 120_000);
 
   test("images: put from a manifest of reimage pack, listed, removed", async () => {
     await using serve = await open();
@@ -298,7 +298,7 @@ eachDatabase("fleet", (open) => {
     expect((await fleet("images", "put", "os", "--sha256", "short")).exitCode).toBe(2);
     expect((await fleet("images", "remove", "team/os:7", "--yes")).exitCode).toBe(0);
     expect((await fleet("images", "remove", "team/os:7", "--yes")).exitCode).toBe(3);
-  }, 60_000);
+  }, 120_000);
 
   test("a request whose answer was lost is sent again, and is not a second one", async () => {
     await using serve = await open();
@@ -329,7 +329,7 @@ eachDatabase("fleet", (open) => {
     expect(keys).toHaveLength(2);
     expect(keys[0]).toMatch(/^[0-9a-f-]{36}$/);
     expect(keys[1]).toBe(keys[0] ?? "");
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("without an endpoint", () => {
@@ -363,7 +363,7 @@ describe("without an endpoint", () => {
     chmodSync(token, 0o644);
     expect((await runFleet(["list"], silent)).stderr).toContain("everybody on this host can read your token");
     chmodSync(token, 0o600);
-  }, 60_000);
+  }, 120_000);
 
   test("something that is no endpoint is told so; it is not followed elsewhere with the token", async () => {
     const asked: string[] = [];
@@ -381,7 +381,7 @@ describe("without an endpoint", () => {
     expect(asked).toEqual(["/api/v1/machines"]);
     const page = await runFleet(["list"], env);
     expect([page.exitCode, page.stderr]).toEqual([3, expect.stringContaining("does not understand")]);
-  }, 60_000);
+  }, 120_000);
 
   test("on a terminal it asks, and only yes is a yes; tables fit it", async () => {
     await using serve = await openTestServe();
@@ -407,5 +407,5 @@ describe("without an endpoint", () => {
     expect(await serve.must("GET", `/machines/${id(1)}`)).toMatchObject({ reinstall: null });
     expect((await inTerminal(reinstall, "yes\n")).exitCode).toBe(0);
     expect(await serve.must("GET", `/machines/${id(1)}`)).toMatchObject({ reinstall: { imageId: "os-2" } });
-  }, 60_000);
+  }, 120_000);
 });

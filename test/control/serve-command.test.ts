@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCa } from "../support/certificates.ts";
 import { runCli } from "../support/cli.ts";
-import { openPostgresCluster, type PostgresCluster } from "../support/postgres.ts";
 import { adminApi, type ServeProcess, startServe } from "../support/fleet-process.ts";
+import { openPostgresCluster, type PostgresCluster } from "../support/postgres.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "reimage-serve-command-"));
 let cluster: Promise<PostgresCluster> | null = null;
@@ -58,7 +58,7 @@ describe.each(["sqlite", "postgres"] as const)("on %s", (dialect) => {
     expect(again.log()).not.toContain("first admin token");
     const { body } = await adminApi(again, "GET", `/machines/${id(1)}`);
     expect(body).toMatchObject({ name: "kiosk-1", configuration: "reimage", reinstall: { state: "requested" } });
-  }, 60_000);
+  }, 120_000);
 
   test("SIGHUP reads the hosts file again; a file that is wrong changes nothing", async () => {
     const hosts = write(`hosts-${dialect}.yaml`, `machines:\n  - { id: ${id(1)}, name: kiosk-1 }\n`);
@@ -76,7 +76,7 @@ describe.each(["sqlite", "postgres"] as const)("on %s", (dialect) => {
     expect(await names(serve)).toEqual(["kiosk-1", "kiosk-2"]);
     serve.kill("SIGTERM");
     expect(await serve.exited).toEqual({ exitCode: 0, signal: null });
-  }, 60_000);
+  }, 120_000);
 });
 
 test("the power adapters of the hosts file are used, and those of the file as it is now", async () => {
@@ -93,7 +93,7 @@ machines:
   serve.kill("SIGHUP");
   await serve.said("nothing has changed");
   expect((await serve.fleet("power", "kiosk-1", "on", "--wait")).exitCode).toBe(0);
-}, 60_000);
+}, 120_000);
 
 describe("the end", () => {
   test("a request under way is answered, a stream is closed, and the status is 0", async () => {
@@ -121,28 +121,30 @@ describe("the end", () => {
     while (rest?.done === false) rest = await reader?.read();
     expect(await serve.exited).toEqual({ exitCode: 0, signal: null });
     expect(serve.log()).toMatch(/info {4}ended\n$/);
-  }, 30_000);
+  }, 120_000);
 
   test("the second signal ends it at once, whoever it is waiting for", async () => {
     await using serve = await startServe();
     const { hostname, port } = new URL(serve.url);
     const socket = connect(Number(port), hostname);
     socket.on("error", () => {});
-    socket.write("POST /api/v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+    socket.write(
+      "POST /api/v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    );
     await Bun.sleep(200);
     serve.kill("SIGINT");
     await serve.said("SIGINT: ends");
     serve.kill("SIGINT");
     expect(await serve.exited).toEqual({ exitCode: 130, signal: null });
     socket.destroy();
-  }, 30_000);
+  }, 120_000);
 
   test("SIGHUP without a hosts file ends nothing", async () => {
     await using serve = await startServe();
     serve.kill("SIGHUP");
     await serve.said("there is no hosts file to read again");
     expect((await fetch(`${serve.url}/api/v1/health`)).status).toBe(200);
-  }, 30_000);
+  }, 120_000);
 });
 
 describe("TLS", () => {
@@ -174,7 +176,7 @@ describe("TLS", () => {
     expect(unknown.stderr).toContain("--ca FILE names the CA's certificate");
     const otherName = await serve.fleet("list", "--ca", ca, "--server", serve.url.replace("127.0.0.1", "localhost"));
     expect([otherName.exitCode, otherName.stderr]).toEqual([3, expect.stringContaining("for another name")]);
-  }, 60_000);
+  }, 120_000);
 
   test("a certificate that nobody could accept is refused before anything listens", async () => {
     const { good, old, soon } = await files();
@@ -192,7 +194,7 @@ describe("TLS", () => {
       expect([result.exitCode, result.stderr]).toEqual([2, expect.stringContaining(problem)]);
       expect(result.stderr).not.toContain("BEGIN");
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 test("listening beyond loopback without TLS is warned of", async () => {
@@ -201,7 +203,7 @@ test("listening beyond loopback without TLS is warned of", async () => {
   await using v6 = await startServe({ args: ["--listen", "[::1]:0"] });
   expect(v6.log()).not.toContain("without TLS");
   expect((await fetch(`${v6.url}/api/v1/health`)).status).toBe(200);
-}, 30_000);
+}, 120_000);
 
 test("what cannot start says why: a port in use, a data directory in use, a wrong hosts file", async () => {
   await using serve = await startServe();
@@ -214,7 +216,7 @@ test("what cannot start says why: a port in use, a data directory in use, a wron
   const wrong = await runCli(["serve", "--listen", "127.0.0.1:0", "--data", other, "--hosts", hosts]);
   expect([wrong.exitCode, wrong.stderr]).toEqual([2, expect.stringContaining("machines[0].id")]);
   expect((await runCli(["serve", "--nonsense"])).exitCode).toBe(2);
-}, 60_000);
+}, 120_000);
 
 test("the password of the database is in no message", async () => {
   const secret = "s3cret-p%40ss";
@@ -242,4 +244,4 @@ test("the password of the database is in no message", async () => {
   expect((await start(`postgres://u:${secret}@127.0.0.1:9/x`)).exitCode).toBe(3);
   expect((await start(`postgres://u:${secret}@[bad/x`)).exitCode).toBe(2);
   expect((await start(`mysql://u:${secret}@h/x`)).exitCode).toBe(2);
-}, 60_000);
+}, 120_000);
