@@ -102,7 +102,7 @@ function macOf(index: number): string {
     .replace(/(..)(?=.)/g, "$1:")}`;
 }
 
-/** The sequence numbers that are stored of each run. @throws Error where one is stored that was not sent. */
+/** The sequence numbers that are stored of each run. */
 export async function readStored(
   dataDir: string,
   databaseUrl: string | null,
@@ -116,16 +116,16 @@ export async function readStored(
   return stored;
 }
 
-/** Events that were acknowledged, all up to the last one of each machine, and are not stored (pure). */
+/** Events that were acknowledged, and are not stored (pure). @param acknowledgedOf in the order of the fleet. */
 export function countLost(
   fleet: readonly BenchMachine[],
-  lastAcknowledged: readonly number[],
+  acknowledgedOf: readonly (readonly number[])[],
   stored: ReadonlyMap<string, ReadonlySet<number>>,
 ): number {
   let lost = 0;
   for (const [index, { runId }] of fleet.entries()) {
     const seqs = stored.get(runId);
-    for (let seq = 1; seq <= (lastAcknowledged[index] ?? 0); seq += 1) if (!seqs?.has(seq)) lost += 1;
+    for (const seq of acknowledgedOf[index] ?? []) if (!seqs?.has(seq)) lost += 1;
   }
   return lost;
 }

@@ -19,6 +19,6 @@ export interface LoadResults {
   readonly requests_per_s: number;
   readonly lateness_p99_ms: number;
   readonly generator_cpu: number;
-  /** The highest sequence number that was acknowledged, for each machine in the order of the fleet. */
-  readonly lastAcknowledged: readonly number[];
+  /** The sequence numbers that were acknowledged, for each machine in the order of the fleet. */
+  readonly acknowledgedOf: readonly (readonly number[])[];
 }

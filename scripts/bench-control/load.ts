@@ -12,7 +12,7 @@ interface Sender {
   readonly head: string;
   readonly runId: string;
   seq: number;
-  lastAcknowledged: number;
+  readonly acknowledged: number[];
   sentAtMs: number;
   isWaiting: boolean;
   received: string;
@@ -32,7 +32,7 @@ const senders = makeFleet(machines).map(({ id, runId, token }, index): Sender =>
   const path = `/api/v1/machines/${id}/events`;
   const lines = [`POST ${path} HTTP/1.1`, `Host: 127.0.0.1:${ports[index % ports.length]}`];
   const head = [...lines, `Authorization: Bearer ${token}`, "Content-Type: application/json", ""].join("\r\n");
-  return { socket: null, head, runId, seq: 0, lastAcknowledged: 0, sentAtMs: 0, isWaiting: false, received: "" };
+  return { socket: null, head, runId, seq: 0, acknowledged: [], sentAtMs: 0, isWaiting: false, received: "" };
 });
 
 function send(sender: Sender): void {
@@ -64,7 +64,7 @@ function take(sender: Sender, text: string): void {
   sender.isWaiting = false;
   if (status === "200") {
     acknowledged += 1;
-    sender.lastAcknowledged = sender.seq;
+    sender.acknowledged.push(sender.seq);
   } else refused += 1;
   if (isMeasuring) latencies.push(elapsedMs);
 }
@@ -129,7 +129,7 @@ const results: LoadResults = {
   requests_per_s: Math.round(measuredSent / measuredSeconds),
   lateness_p99_ms: quantile(lateness, 0.99),
   generator_cpu: round((cpu.user + cpu.system) / 1e6 / measuredSeconds),
-  lastAcknowledged: senders.map((sender) => sender.lastAcknowledged),
+  acknowledgedOf: senders.map((sender) => sender.acknowledged),
 };
 process.stdout.write(JSON.stringify(results));
 process.exit(0);

@@ -68,7 +68,7 @@ export async function measureDatabase(
   log(`${dialect}: lists within ${list_ms} ms`);
   const { results, figures } = await measureLoad(serves, options);
   await serving.disposeAsync();
-  const lost = countLost(fleet, results.lastAcknowledged, await readStored(dataDir, databaseUrl));
+  const lost = countLost(fleet, results.acknowledgedOf, await readStored(dataDir, databaseUrl));
   log(`${dialect}: p99 ${figures.p99_ms} ms, ${figures.sent} sent, ${lost} lost`);
   return { load: { ...figures, lost }, start_ms, list_ms };
 }
@@ -106,7 +106,7 @@ async function measureLoad(serves: readonly ServeProcess[], options: MeasureOpti
   }, SAMPLE_MILLISECONDS);
   try {
     const results: LoadResults = JSON.parse((await generator).stdout);
-    const { lastAcknowledged: _, ...told } = results;
+    const { acknowledgedOf: _, ...told } = results;
     const sampledSeconds = ((cpu.length - 1) * SAMPLE_MILLISECONDS) / 1000;
     const figures = {
       ...told,

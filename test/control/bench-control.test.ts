@@ -41,6 +41,6 @@ test("what was acknowledged and is not stored is lost, also in the middle", () =
     [a ?? "", new Set([1, 3])],
     [b ?? "", new Set([1, 2, 3])],
   ]);
-  expect(countLost(fleet, [3, 2, 1], stored)).toBe(2);
-  expect(countLost(fleet, [1, 3, 0], stored)).toBe(0);
+  expect(countLost(fleet, [[1, 2, 3], [1, 2], [1]], stored)).toBe(2);
+  expect(countLost(fleet, [[1, 3], [3], []], stored)).toBe(0);
 });
