@@ -255,6 +255,28 @@ describe("an endpoint that decides", () => {
     },
   );
 
+  test("what a run of last month has left in the old OS does not take the place of the one that is wanted now", async () => {
+    await using serve = await openTestServe();
+    const machine = await serve.enrol();
+    await using endpoint = await startFaultyEndpoint(serve.url, () => ({ status: 503 }));
+    await using kiosk = await kiosks.openFresh("mbr");
+    const told = speaksTo(kiosk, endpoint.url, machine);
+    expect(await run(kiosk, told)).toMatchObject({ exitCode: 0 });
+    const last = readReport(kiosk.workDir).runId as string;
+    endpoint.script = () => "pass";
+    await serve.must("PUT", `/images/${encodeURIComponent(imageId)}`, { id: imageId });
+    await serve.must("POST", `/machines/${machine.id}/reinstalls`, { imageId });
+    await Bun.$`rm -rf ${kiosk.workDir} && mkdir ${kiosk.workDir}`;
+    const set = Object.entries(kiosk.byDevice).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+    const source = ["--set", "retention.list=", "--set", `image.source=${kiosks.at("mbr.img.bz2")}`];
+    expect(await run(kiosk, [...told, ...decides, ...set, ...source])).toMatchObject({ exitCode: 0 });
+    const known = await knownOf(serve, machine);
+    expect(known.machine).toMatchObject({ reinstall: null, imageId });
+    const now = readReport(kiosk.workDir).runId as string;
+    expect(known.runs.find(({ id }) => id === now)).toMatchObject({ attempt: 1, verdict: "verified" });
+    expect(known.runs.find(({ id }) => id === last)).toMatchObject({ outcome: "success", verdict: "recorded" });
+  });
+
   test("it says to wait; aborted meanwhile, the run ends, and the endpoint knows", async () => {
     await using serve = await openTestServe();
     const machine = await wanted(serve);

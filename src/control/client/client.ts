@@ -14,7 +14,7 @@ import type { RunReport } from "../../report/report-json.ts";
 import type { Sink } from "../../report/sink.ts";
 import { deliver } from "./deliver.ts";
 import { openEndpoint } from "./endpoint.ts";
-import { fitting } from "./entries.ts";
+import { type Entry, fitting } from "./entries.ts";
 import { askInstruction } from "./instructions.ts";
 import { openKept } from "./kept.ts";
 import { rebuildReport, wireBootInfo } from "./lost-report.ts";
@@ -111,6 +111,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
       }
     },
   });
+  let held: readonly Entry[] = [];
   const handedOverRuns = new Set<string>();
   let isRescueWanted = false;
 
@@ -129,15 +130,25 @@ export async function openClient(options: ClientOptions): Promise<Client> {
       const isNew = handedOverPath !== null && !existsSync(earlier.path);
       const left = isNew ? await readOldFile(handedOverPath) : null;
       if (left !== null && left.length <= mostQueueBytes) {
-        for (const entry of handedOverEntries(left.toString("utf8"), machineId())) {
-          earlier.add(entry);
-          if (entry.kind === "report") handedOverRuns.add(entry.message.runId);
-        }
+        held = handedOverEntries(left.toString("utf8"), machineId());
+        for (const entry of held) if (entry.kind === "report") handedOverRuns.add(entry.message.runId);
       }
     } catch (error) {
       tell.warn(`what the old OS has for the endpoint cannot be read: ${describeError(error)}`);
     }
     hasToken.resolve();
+    sender.wake();
+  }
+
+  /** Sends on what an earlier run has left. Where the endpoint decides, not before it knows whose words they are not. */
+  function sendHeld(): void {
+    const entries = held;
+    held = [];
+    try {
+      for (const entry of entries) earlier.add(entry);
+    } catch (error) {
+      tell.warn(`what an earlier run has left cannot be kept: ${describeError(error)}`);
+    }
     sender.wake();
   }
 
@@ -161,7 +172,10 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   return {
     async agree(found) {
       await meetOldOs(found);
-      if (!config.decides) return null;
+      if (!config.decides) {
+        sendHeld();
+        return null;
+      }
       const limitMs = options.waitSeconds * 1000;
       const startMs = performance.now();
       await Promise.race([options.network, sleep(limitMs, undefined, { ref: false })]);
@@ -174,13 +188,16 @@ export async function openClient(options: ClientOptions): Promise<Client> {
         onRescue: () => {
           isRescueWanted = true;
         },
-        ask: (request) =>
-          askInstruction(endpoint, machineId(), request, {
+        async ask(request) {
+          const instruction = await askInstruction(endpoint, machineId(), request, {
             limitMs: limitMs - (performance.now() - startMs),
             nowMs: () => performance.now(),
             sleep,
             onAgain: ({ message }) => tell.detail(`${endpoint.name} ${message}; it is asked again`),
-          }),
+          });
+          sendHeld();
+          return instruction;
+        },
       });
       kept.change({ isInstructed: true });
       return { id: image.id, sha256: image.sha256 };
