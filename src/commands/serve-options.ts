@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import ipaddr from "ipaddr.js";
 import { nearest } from "../config/nearest.ts";
 import { type FacadeName, type FacadeOptions, facades } from "../control/server/facades/mount.ts";
-import { parseAddressRange } from "../control/server/security/address-range.ts";
+import { type AddressRange, parseAddressRange } from "../control/server/security/address-range.ts";
 import { ReimageError } from "../errors.ts";
 
 /**
@@ -23,6 +23,7 @@ export interface ServeRequest {
   readonly hostsPath: string | null;
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   readonly facades: FacadeOptions;
+  readonly trustedProxies: readonly AddressRange[];
   readonly pxelinux: { readonly root: string; readonly configurationsDir: string } | null;
 }
 
@@ -35,6 +36,7 @@ export const serveOptions = {
   "tls-key": { type: "string" },
   facade: { type: "string", multiple: true },
   "facade-clients": { type: "string", multiple: true },
+  "trusted-proxy": { type: "string", multiple: true },
   pxelinux: { type: "string" },
   "pxelinux-configurations": { type: "string" },
 } as const;
@@ -56,6 +58,7 @@ export function parseServeOptions(
     hostsPath: values.hosts ?? null,
     tls: tls === null ? null : { certPath: tls[0], keyPath: tls[1] },
     facades: parseFacades(values.facade ?? [], values["facade-clients"] ?? []),
+    trustedProxies: parseRanges("trusted-proxy", values["trusted-proxy"] ?? []),
     pxelinux: pxelinux === null ? null : { root: pxelinux[0], configurationsDir: pxelinux[1] },
   };
 }
@@ -110,12 +113,16 @@ function parseFacades(named: readonly string[], ranges: readonly string[]): Faca
   }
   if (named.length === 0 && ranges.length > 0) throw refuse("--facade-clients is for facades: name them with --facade");
   const names = [...new Set(named)] as unknown as readonly FacadeName[];
+  return { names, clients: parseRanges("facade-clients", ranges) };
+}
+
+function parseRanges(option: keyof typeof serveOptions, ranges: readonly string[]): readonly AddressRange[] {
   try {
-    return { names, clients: ranges.map(parseAddressRange) };
+    return ranges.map(parseAddressRange);
   } catch (cause) {
     if (!(cause instanceof ReimageError)) throw cause;
     const hint = cause.hint === undefined ? {} : { hint: cause.hint };
-    throw new ReimageError("usage", `--facade-clients: ${cause.message}`, hint);
+    throw new ReimageError("usage", `--${option}: ${cause.message}`, hint);
   }
 }
 

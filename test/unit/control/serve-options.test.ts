@@ -28,8 +28,15 @@ test("nothing given: loopback, SQLite, no facade, no TLS", () => {
     hostsPath: null,
     tls: null,
     facades: { names: [], clients: [] },
+    trustedProxies: [],
     pxelinux: null,
   });
+});
+
+test("--trusted-proxy, several times; nothing else than ranges", () => {
+  const { trustedProxies } = parseServeOptions(["--trusted-proxy", "10.0.0.0/24", "--trusted-proxy", "fd00::1"], {});
+  expect(trustedProxies.map(({ text }) => text)).toEqual(["10.0.0.0/24", "fd00::1"]);
+  expect(refusalOf(["--trusted-proxy", "lb.example"])).toContain("--trusted-proxy: ");
 });
 
 test.each([
