@@ -44,11 +44,7 @@ async function connect(pool: Pool): Promise<PostgresPoolClient> {
   client.on("error", onError);
 
   async function query<R>(text: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<R>> {
-    if (broken !== null) {
-      // The transaction has ended with its connection: what is thrown is why, and not that it cannot be rolled back.
-      if (text === "rollback") return { command: "SELECT", rowCount: 0, rows: [] };
-      throw notAnswering(broken);
-    }
+    if (broken !== null) throw notAnswering(broken);
     try {
       const result = await client.query(text, parameters.map(storable));
       return result as unknown as PostgresQueryResult<R>;
