@@ -1,7 +1,9 @@
 /** What iPXE is answered, on both databases. A real iPXE boots in test/vm/netboot.test.ts. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { parseAddressRange } from "../../src/control/server/security/address-range.ts";
 import { eachDatabase, type TestServe } from "../support/control-server.ts";
+
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
 const facades = { names: ["ipxe" as const], clients: [parseAddressRange("127.0.0.1")] };
 

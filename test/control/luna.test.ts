@@ -1,5 +1,5 @@
 /** Luna's boot protocol as its nodes speak it, on both databases. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import type { Machine } from "../../src/control/protocol/machine.ts";
 import { parseAddressRange } from "../../src/control/server/security/address-range.ts";
 import { eachDatabase, type OpenServe, type TestServe } from "../support/control-server.ts";
 import { runTestCommand, temporaryDirectory } from "../support/loop-device.ts";
+
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
 interface Recorded {
   readonly case: string;
@@ -87,7 +89,10 @@ eachDatabase("luna", (open) => {
   test("install.success ends the installation: the next boots lead to the disk; the mark of a reinstallation stays", async () => {
     await using serve = await openWithNodes(open);
     await serve.must("PUT", "/images/os-2", { id: "os-2" });
+    await serve.must("PUT", "/boot-configurations/reimage", { ...image, name: "reimage" });
     await serve.must("POST", `/machines/${node1.id}/reinstalls`, { imageId: "os-2" });
+    const asking = (await get(serve, "step=discovery&hwdata=|52:54:00:aa:00:01|")).text;
+    expect(asking).toContain("luna.service=0 reimage.control.decides=true || goto failed");
     expect((await get(serve, "step=install&node=node001&status=install.success")).status).toBe(200);
     expect(await look(serve, node1)).toMatchObject({ configuration: "local", reinstall: { state: "requested" } });
     expect((await get(serve, "step=discovery&hwdata=|52:54:00:aa:00:01|")).text).toContain("sanboot");

@@ -1,12 +1,15 @@
 /** A pxelinux.cfg directory as the projection of the deployments, on both databases. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Machine } from "../../src/control/protocol/machine.ts";
 import { parseAddressRange } from "../../src/control/server/security/address-range.ts";
 import { eachDatabase, type OpenServe, type TestServe } from "../support/control-server.ts";
-import { temporaryDirectory } from "../support/loop-device.ts";
+import { runTestCommand, temporaryDirectory } from "../support/loop-device.ts";
 import { configurationText, makeTftpRoot, until } from "../support/pxelinux.ts";
+import { mountTmpfs } from "../support/tmpfs.ts";
+
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
 type TftpRoot = Awaited<ReturnType<typeof makeTftpRoot>>;
 
@@ -92,7 +95,7 @@ eachDatabase("pxelinux.cfg", (open, dialect) => {
     // An operator who deploys it himself is not asked by the machine.
     await deploy(serve, "reimage", "h2");
     expect(await read(tftp, third)).not.toContain("decides");
-  }, 20_000);
+  });
 
   test("a machine that is removed has no links; a card that moves boots what its new machine boots", async () => {
     await using tftp = await makeTftpRoot();
@@ -107,7 +110,7 @@ eachDatabase("pxelinux.cfg", (open, dialect) => {
     await until(async () => (await tftp.listing())[third] === undefined);
     expect(await tftp.listing()).toMatchObject({ [first]: "conf/install" });
     expect((await tftp.listing())[second]).toBeUndefined();
-  }, 20_000);
+  });
 
   test("a file in the place of a link: all hosts of the request stay as they are, and others can be switched", async () => {
     await using tftp = await makeTftpRoot();
@@ -126,6 +129,23 @@ eachDatabase("pxelinux.cfg", (open, dialect) => {
     await rm(join(tftp.links, third));
     expect(await deploy(serve, "grml-2017.05", "h2")).toMatchObject({ status: 200 });
     expect((await tftp.listing())[third]).toBe("conf/grml-2017.05");
+  });
+
+  test("a directory that cannot be written: the request says so, and it is made right as soon as it can be", async () => {
+    await using tmpfs = await mountTmpfs(4 << 20);
+    await using tftp = await makeTftpRoot(["local", "install"], tmpfs.dir);
+    await using serve = await openWithHosts(tftp, open);
+    await deploy(serve, "local", "h1", "h2");
+    await runTestCommand(["mount", "-o", "remount,ro", tmpfs.dir]);
+    const refused = await deploy(serve, "install", "h1", "h2");
+    expect(refused.status).toBe(503);
+    expect(refused.text).toContain("cannot be switched yet");
+    expect(await tftp.listing()).toMatchObject({ [first]: "conf/local", [third]: "conf/local" });
+    await runTestCommand(["mount", "-o", "remount,rw", tmpfs.dir]);
+    await serve.must("PATCH", `/machines/${h1.id}`, { serial: "any change" });
+    await until(async () => (await tftp.listing())[first] === "conf/install");
+    expect(await deploy(serve, "install", "h2")).toMatchObject({ status: 200 });
+    expect((await tftp.listing())[third]).toBe("conf/install");
   });
 
   test("what was deployed while serve was down, or changed by hand, is made right at the next start", async () => {
@@ -165,5 +185,5 @@ eachDatabase("pxelinux.cfg", (open, dialect) => {
     await other.must("POST", "/boot-configurations/grml-2017.05/deploy", { machines: ["h1", "h2"] });
     await until(async () => (await tftp.listing())[third] === "conf/grml-2017.05");
     expect(await tftp.listing()).toMatchObject({ [first]: "conf/grml-2017.05" });
-  }, 30_000);
+  });
 });

@@ -5,7 +5,7 @@
 import { readdirSync } from "node:fs";
 import { chmod, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type BootConfiguration, bootConfigurationSchema, LOCAL, REINSTALL } from "../protocol/boot.ts";
+import { type BootConfiguration, bootConfigurationSchema, REINSTALL } from "../protocol/boot.ts";
 import type { Store } from "./database/store.ts";
 import { ASK_FIRST, renderBoot } from "./decisions/render-boot.ts";
 import { SERVE } from "./operations/actor.ts";
@@ -29,8 +29,8 @@ export function ownFiles(files: readonly ConfigurationFile[]): ConfigurationFile
 }
 
 /**
- * Takes over what the operator's files say. `local` means the disk whatever its file says, and a configuration that was
- * defined in another way stays: then the file is what PXELINUX gets of it.
+ * Takes over what the operator's files say. A configuration that was defined in another way stays, as `local` always is:
+ * then the file is what PXELINUX gets of it.
  */
 export async function importFiles(store: Store, files: readonly ConfigurationFile[]): Promise<void> {
   const stored = new Map((await listConfigurations(store)).map((each) => [each.name, each]));
@@ -39,7 +39,7 @@ export async function importFiles(store: Store, files: readonly ConfigurationFil
     const text: BootConfiguration = { name, kind: "text", bootloader: "pxelinux", content: content.toString("utf8") };
     const isOfFile = before === undefined || (before.kind === "text" && before.bootloader === "pxelinux");
     const isSame = before?.kind === "text" && before.content === text.content;
-    if (name === LOCAL || !isOfFile || isSame || !bootConfigurationSchema.safeParse(text).success) continue;
+    if (!isOfFile || isSame || !bootConfigurationSchema.safeParse(text).success) continue;
     await putConfiguration(store, SERVE, text);
   }
 }

@@ -75,9 +75,10 @@ export async function openPxelinuxProjection(
 
   // One look at a time; what changes meanwhile is looked at together, afterwards.
   let wanted: Set<string> | "all" | null = null;
-  let running: Promise<void> | null = null;
+  let running: Promise<ReimageError | null> | null = null;
   let isWaiting = false;
-  function look(ids: readonly string[] | null): Promise<void> {
+  /** Resolves with why nothing could be looked at, or null. */
+  function look(ids: readonly string[] | null): Promise<ReimageError | null> {
     wanted = ids === null || wanted === "all" ? "all" : new Set([...(wanted ?? []), ...ids]);
     const before = running;
     if (before === null || !isWaiting) {
@@ -88,13 +89,17 @@ export async function openPxelinuxProjection(
         isWaiting = false;
         const now = wanted === "all" ? null : [...(wanted ?? [])];
         wanted = null;
-        await sync(now).then(
-          () => void complaints.delete("sync"),
-          (error: unknown) => complain("sync", error),
-        );
+        try {
+          await sync(now);
+          complaints.delete("sync");
+          return null;
+        } catch (error) {
+          complain("sync", error);
+          return asReimageError(error);
+        }
       })();
     }
-    return running as Promise<void>;
+    return running as Promise<ReimageError | null>;
   }
 
   async function sync(ids: readonly string[] | null): Promise<void> {
@@ -148,7 +153,8 @@ export async function openPxelinuxProjection(
   async function syncFiles(kept: PxelinuxDirectory): Promise<void> {
     const files = await kept.readConfigurations();
     await importFiles(store, files);
-    await generateFiles(store, settings.configurationsDir, files, (error) => complain("generate", error));
+    const onTrouble = (error: unknown) => complain("generate", error);
+    await generateFiles(store, settings.configurationsDir, files, onTrouble).catch(onTrouble);
   }
 
   function isChanged({ machineId, macs, boot }: ProjectedBoot): boolean {
@@ -176,11 +182,9 @@ export async function openPxelinuxProjection(
 
   async function settle(machineIds: readonly string[]): Promise<void> {
     if (directory === null) return;
-    await look(machineIds);
-    for (const id of machineIds) {
-      const failure = failures.get(id);
-      if (failure !== undefined) throw failure;
-    }
+    const trouble = await look(machineIds);
+    const failure = trouble ?? machineIds.map((id) => failures.get(id)).find((each) => each !== undefined);
+    if (failure !== undefined && failure !== null) throw failure;
   }
 
   await open();

@@ -75,7 +75,10 @@ function addRoutes(app: App, endpoint: Endpoint, prefix: string): void {
     if (ids.length > 0) {
       const request = { machines: ids, boots, afterwards: afterwards ?? LOCAL, powerCycle: false };
       await deploy(store, actorOf(context), name, request);
-      await endpoint.pxelinux?.settle(ids);
+      await endpoint.pxelinux?.settle(ids).catch((cause: unknown) => {
+        const message = `this is deployed, and pxelinux.cfg cannot be switched yet: ${asReimageError(cause).message}`;
+        throw new ReimageError("unavailable", message, { cause });
+      });
     }
     const answers = await Promise.all(
       ids.map(async (id, index) => ({
