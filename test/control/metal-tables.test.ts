@@ -156,3 +156,11 @@ test("whoever makes machines up is stopped, and the machines that are known are 
   expect((await machine.event("Alive")).status).toBe(200);
   expect(await metal.call("GET", `/v1/machine/${made}`)).toMatchObject({ status: 404 });
 });
+
+test("the cards of a machine that an operator has named stay as he has named them", async () => {
+  await using metal = await openMetal((options) => openTestServe(options));
+  const machine = await addMachine(metal);
+  await machine.reinstall();
+  await metal.call("POST", `/machine/register/${machine.id}`, { nics: [{ mac: "52:54:00:99:99:99" }] });
+  expect((await machine.state()).macs).toEqual([machine.mac]);
+});
