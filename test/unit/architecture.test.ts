@@ -15,7 +15,7 @@ const everySource = readdirSync(join(project, "src"), { recursive: true, encodin
 
 /** What each folder of src/ may import from, besides itself and the files directly in src/. */
 const allowed: Record<string, readonly string[]> = {
-  commands: ["control", "init", "stages", "pack", "image", "disk", "retention", "config", "report", "system"],
+  commands: ["control", "init", "stages", "pack", "http", "image", "disk", "retention", "config", "report", "system"],
   init: ["stages", "disk", "config", "report", "system"],
   stages: ["http", "image", "disk", "retention", "config", "report", "system"],
   pack: ["image", "disk", "system"],
