@@ -1,5 +1,5 @@
 /** The endpoint's memory: reading, and writing in transactions that lock, audit and tell of what they change. */
-import type { Kysely, Transaction } from "kysely";
+import { type Kysely, sql, type Transaction } from "kysely";
 import { asStoreError, isCollision } from "./failures.ts";
 import { createFeed, type Feed, type FeedTransport } from "./feed.ts";
 import { createGroupCommit, type Outcome } from "./group-commit.ts";
@@ -26,7 +26,7 @@ export interface WriteScope {
   /** Whether rows that are read must be locked; SQLite has one transaction at a time anyway. */
   readonly isPostgres: boolean;
   readonly dialect: Dialect;
-  /** Reads a machine and keeps it from every other transaction; all that changes a machine's fate begins with it. */
+  /** Reads a machine and keeps it, or its name where there is none, from every other transaction; all that changes a machine's fate begins with it. */
   lockMachine(id: string): Promise<MachineRow | null>;
   /** As `lockMachine` for several, in the order given, which must be ascending; returns the ids of those that there are. */
   lockMachines(ids: readonly string[]): Promise<readonly string[]>;
@@ -90,6 +90,10 @@ export async function openStore(options: StoreOptions): Promise<Store> {
         async lockMachine(id) {
           let query = trx.selectFrom("machines").selectAll().where("id", "=", id);
           if (dialect === "postgres") query = query.forNoKeyUpdate(); // SQLite has one transaction at a time anyway
+          const found = await query.executeTakeFirst();
+          if (found !== undefined || dialect !== "postgres") return found ?? null;
+          // There is no row to lock: of several that are about to make it, the others wait, and see it.
+          await sql`select pg_advisory_xact_lock(hashtextextended(${id}, 0))`.execute(trx);
           return (await query.executeTakeFirst()) ?? null;
         },
         async lockMachines(ids) {
