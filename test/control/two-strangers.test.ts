@@ -1,12 +1,23 @@
 /** Two who ask at the same moment for a machine that nobody knows yet. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
+import type { AuditEntry } from "../../src/control/protocol/audit.ts";
 import type { Machine } from "../../src/control/protocol/machine.ts";
 import { eachDatabase } from "../support/control-server.ts";
+
+setDefaultTimeout(60_000);
 
 const digest = () => createHash("sha256").update(randomBytes(32)).digest("hex");
 
 eachDatabase("enrolment", (open) => {
+  test("a machine that waits for approval, and asks again and again, is told of once", async () => {
+    await using serve = await open();
+    const body = { machineId: randomUUID(), macs: [], tokenSha256: digest() };
+    for (let time = 0; time < 5; time += 1) expect((await serve.api("POST", "/enrol", body, null)).status).toBe(202);
+    const { entries } = await serve.must<{ entries: AuditEntry[] }>("GET", `/audit?object=machine:${body.machineId}`);
+    expect(entries.map(({ action }) => action)).toEqual(["machine.discovered"]);
+  });
+
   test("a stranger changes nothing of a machine that is enrolled with a code at the same moment", async () => {
     await using serve = await open();
     for (let round = 0; round < 25; round += 1) {

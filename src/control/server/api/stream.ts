@@ -39,7 +39,8 @@ export async function streamChanges(
       unsubscribe();
       wake();
     });
-    stopping.addEventListener("abort", () => wake(), { once: true });
+    const end = () => wake();
+    stopping.addEventListener("abort", end, { once: true });
     const isOver = () => stream.aborted || stream.closed || stopping.aborted;
 
     let lastSeq = after;
@@ -88,6 +89,7 @@ export async function streamChanges(
     } catch (error) {
       onError(error); // the stream ends, and who watches opens another
     } finally {
+      stopping.removeEventListener("abort", end); // it outlives every stream
       unsubscribe();
     }
   });

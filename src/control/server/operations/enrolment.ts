@@ -58,6 +58,7 @@ export async function enrol(store: Store, actor: Actor, request: Enrol): Promise
       await replaceTokens(scope, machineId, tokenSha256, "active");
     } else if (same === undefined) await replaceTokens(scope, machineId, tokenSha256, "pending");
     const state = code === undefined ? "discovered" : "approved";
+    if (code === undefined && same !== undefined) return { machineId, state, fingerprint }; // it waits, and asks again
     await scope.audit(`machine.${state}`, `machine:${machineId}`, { fingerprint });
     scope.changed(machineId);
     return { machineId, state, fingerprint };
