@@ -120,6 +120,27 @@ describe("what a machine is told that asks", () => {
       transition: null,
     });
     expect(decideInstruction(before, ask(), now + 2500).instruction.action).toBe("reinstall");
+    expect(decideInstruction(before, ask({ runId: "run-0" }), now).instruction.action).toBe("wait");
+  });
+
+  test("not due for longer than anybody is told to wait: the clock was set back, and it is due", () => {
+    const before = facts({
+      state: "waiting",
+      target: "partial",
+      attempt: 1,
+      runId: "run-0",
+      nextAttemptAtMs: now + 30_000,
+    });
+    expect(decideInstruction(before, ask(), now).instruction.action).toBe("wait");
+    expect(decideInstruction(before, ask(), now - 1).instruction.action).toBe("reinstall");
+    const late = { ...before, earlierRunIds: ["run-x"] };
+    const { answer } = decideAbort(late, abort("partial", "run-x"), "untouched", null, now - 1);
+    expect(answer).toEqual({ next: "retry", afterSeconds: 0, attempt: 2 });
+  });
+
+  test("an OS whose success was not believed is no OS to report", () => {
+    const before = facts({ earlierRunIds: ["run-0"], disbelievedRunIds: ["run-0"] });
+    expect(decideInstruction(before, ask({ installed: { runId: "run-0" } }), now).instruction.action).toBe("reinstall");
   });
 
   test("nobody knows which disk it was: nothing is written, and the mark is taken back", () => {
@@ -180,6 +201,46 @@ describe("what events say of the disk", () => {
     expect(decideObserved(facts(), "run-1", "partial")).toMatchObject({ state: "writing", attempt: 1, runId: "run-1" });
   });
 
+  test.each(["running", "writing"] as const)(
+    "no run takes the place of one that was told to reinstall (%s)",
+    (state) => {
+      const before = facts({ state, attempt: 1, runId: "run-1", runTarget: "partial", target: "partial" });
+      expect(decideObserved(before, "run-9", "partial")).toBeNull();
+      expect(decideReport(before, { ...failure("partial"), runId: "run-9" }, now).transition).toBeNull();
+      expect(decideAbort(before, abort("partial", "run-9"), "untouched", null, now).transition).toBeNull();
+    },
+  );
+
+  test("the next attempt writes to a disk that an earlier one has touched", () => {
+    const second = facts({ state: "running", target: "partial", attempt: 2, runId: "run-2", earlierRunIds: ["run-1"] });
+    expect(decideObserved(second, "run-2", "partial")).toMatchObject({ state: "writing", target: "partial" });
+  });
+
+  test.each(["waiting", "parked"] as const)("complete after all (%s): its report is missing", (state) => {
+    const before = facts({ state, target: "partial", attempt: 1, runId: "run-1" });
+    expect(decideObserved(before, "run-1", "complete")).toMatchObject({ state: "unreported", target: "complete" });
+  });
+
+  test("what is over already is told by its report: complete, of a run that nobody knows, changes nothing", () => {
+    expect(decideObserved(facts(), "run-9", "complete")).toBeNull();
+    expect(decideAbort(facts({ target: "partial" }), abort("complete", "run-9"), "untouched", null, now)).toEqual({
+      answer: { next: "boot-new-os" },
+      transition: null,
+    });
+  });
+
+  test("runs that had begun before this was requested have no say in it", () => {
+    const before = facts({ foreignRunIds: ["run-0"] });
+    expect(decideObserved(before, "run-0", "partial")).toBeNull();
+    expect(decideReport(before, { ...success(), runId: "run-0" }, now)).toMatchObject({
+      verdict: "recorded",
+      transition: null,
+    });
+    expect(decideReport(before, { ...failure("partial"), runId: "run-0" }, now).transition).toBeNull();
+    expect(decideAbort(before, abort("untouched", "run-0"), "untouched", null, now).transition).toBeNull();
+    expect(decideInstruction(before, ask({ runId: "run-0" }), now).instruction.action).toBe("reinstall");
+  });
+
   test("late words of an earlier attempt change nothing", () => {
     const second = facts({ state: "running", attempt: 2, runId: "run-2", earlierRunIds: ["run-1"] });
     expect(decideObserved(second, "run-1", "partial")).toBeNull();
@@ -232,6 +293,33 @@ describe("a report", () => {
     expect(decideReport(running, success(), now).transition?.state).toBe("succeeded");
     const overwriting = facts({ ...second, state: "writing", target: "partial", runTarget: "partial" });
     expect(decideReport(overwriting, success(), now)).toMatchObject({ verdict: "recorded", transition: null });
+  });
+
+  test("of an earlier attempt that does not prove its success parks nobody; nor does one of another image", () => {
+    const second = facts({ attempt: 2, runId: "run-2", earlierRunIds: ["run-1"], state: "waiting", target: "partial" });
+    const unproven = { verdict: "unverified", transition: null } as const;
+    expect(decideReport(second, success({ readback: null }), now)).toMatchObject(unproven);
+    const other = { ...success({ image: { id: "os-1", sha256: "a".repeat(64) } }), runId: "run-9" };
+    expect(decideReport(facts(), other, now)).toMatchObject({ verdict: "recorded", transition: null });
+  });
+
+  test("of a run that has not asked is believed, but not while another one is under way", () => {
+    const other = { ...success(), runId: "run-9" };
+    expect(decideReport(facts(), other, now).transition?.state).toBe("succeeded");
+    const running = facts({ state: "running", attempt: 1, runId: "run-1" });
+    expect(decideReport(running, other, now)).toMatchObject({ verdict: "recorded", transition: null });
+  });
+
+  test("of failure is recorded where nobody wants anything", () => {
+    const decision = decideReport(null, failure("partial"), now);
+    expect(decision).toEqual({ verdict: "recorded", reason: "the disk is faulty", transition: null });
+  });
+
+  test("of a run that was sent away counts for nothing, whatever others have done to the disk", () => {
+    for (const state of ["requested", "waiting", "parked", "unreported"] as const) {
+      const before = facts({ state, target: "partial", attempt: 1, runId: "run-1" });
+      expect(decideReport(before, { ...failure("untouched"), runId: "run-9" }, now).transition).toBeNull();
+    }
   });
 
   test("of failure with the disk touched waits, longer each time, and parks after the last attempt", () => {
@@ -300,6 +388,20 @@ describe("an abort", () => {
     const { answer, transition } = decideAbort(running, abort("complete"), "partial", null, now);
     expect(answer.next).toBe("boot-new-os");
     expect(transition).toMatchObject({ state: "unreported", target: "complete" });
+  });
+
+  test("of a run that was sent away because the disk is complete: the new OS", () => {
+    const before = facts({ state: "unreported", target: "complete", attempt: 1, runId: "run-1" });
+    const decision = decideAbort(before, abort("untouched", "run-9"), "untouched", null, now);
+    expect(decision).toEqual({ answer: { next: "boot-new-os" }, transition: null });
+  });
+
+  test("of an attempt on a disk that was complete and not believed in waits for the next one", () => {
+    const parked = facts({ state: "requested", target: "complete", earlierRunIds: ["run-0"] });
+    const { transition } = decideInstruction(parked, ask(), now);
+    expect(transition).toMatchObject({ state: "running", target: "partial" });
+    const after = decideAbort(facts({ ...parked, ...transition }), abort("untouched"), "untouched", null, now);
+    expect(after.transition).toMatchObject({ state: "waiting", attempt: 1, target: "partial" });
   });
 
   test("of an earlier attempt changes nothing", () => {

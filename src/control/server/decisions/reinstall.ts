@@ -11,6 +11,7 @@ import type { TargetState } from "../../../report/events.ts";
 import type { Image } from "../../protocol/image.ts";
 import { identifiesDisk, type ReinstallState, type WireBootInfo } from "../../protocol/machine.ts";
 import type { AbortAnswer, AbortMessage, Instruction, InstructionRequest, ReportMessage } from "../../protocol/run.ts";
+import { isOwn, leftBehind, mayTakeOver, nextAttempt, waitMsOf, whyTooLate } from "./attempts.ts";
 import { retryAfterMs } from "./back-off.ts";
 import { reportProblem, type Trust } from "./verify-report.ts";
 
@@ -178,15 +179,6 @@ export function decideReport(
   return { verdict: "recorded", reason, transition: afterFailure(facts, runId, report.target, reason, nowMs) };
 }
 
-/** Why a success of this run, true as it may be, does not say what is on the disk now; null: it does. */
-function whyTooLate(facts: ReinstallFacts, runId: string): string | null {
-  if (facts.foreignRunIds.includes(runId)) return "this run had begun before the reinstallation was requested";
-  if (facts.runId === runId) return null;
-  const isUnderWay = facts.state === "running" && !facts.earlierRunIds.includes(runId);
-  if (isUnderWay) return "another run is under way that was told to reinstall this machine";
-  return facts.runTarget === "untouched" ? null : "another run has begun to write to this machine's disk since";
-}
-
 /** What an abort is answered, and what it changes. */
 export interface AbortDecision {
   readonly answer: AbortAnswer;
@@ -226,7 +218,7 @@ export function decideAbort(
     return { answer: { next: "boot-new-os" }, transition };
   }
   const transition = afterFailure(facts, message.runId, target, message.reason, nowMs);
-  const after = transition === null ? facts : { ...facts, ...transition };
+  const after = { ...facts, ...transition };
   if (after.state === "unreported") return { answer: { next: "boot-new-os" }, transition };
   if (after.state === "parked") {
     return { answer: { next: "rescue", reason: transition?.reason ?? message.reason }, transition };
@@ -260,32 +252,6 @@ function afterFailure(
   }
   const nextAttemptAtMs = nowMs + retryAfterMs(attempt);
   return { ...change(facts, { state: "waiting", target, attempt, runId, nextAttemptAtMs }), reason };
-}
-
-function isOwn(facts: ReinstallFacts, runId: string): boolean {
-  return facts.runId === runId || facts.earlierRunIds.includes(runId);
-}
-
-/** Whether a run that was not told to reinstall may be the one under way: not where another one was told to, and is. */
-function mayTakeOver(facts: ReinstallFacts, runId: string): boolean {
-  if (isOwn(facts, runId) || facts.foreignRunIds.includes(runId)) return false;
-  return facts.state !== "running" && facts.state !== "writing";
-}
-
-/** What a run finds that begins: a disk that was once touched is none that boots the old OS, and its own work is none yet. */
-function leftBehind(target: TargetState): TargetState {
-  return target === "complete" ? "partial" : target;
-}
-
-/** How long the next attempt is not due. Longer than anybody was ever told: the endpoint's clock was set back. */
-function waitMsOf(facts: Pick<ReinstallFacts, "nextAttemptAtMs" | "attempt">, nowMs: number): number {
-  const leftMs = facts.nextAttemptAtMs === null ? 0 : facts.nextAttemptAtMs - nowMs;
-  return leftMs <= retryAfterMs(facts.attempt) ? Math.max(0, leftMs) : 0;
-}
-
-/** A run that has not asked may be one too many; it is counted as the last one. */
-function nextAttempt({ attempt, mostAttempts }: ReinstallFacts): number {
-  return Math.min(attempt + 1, mostAttempts);
 }
 
 function park(facts: ReinstallFacts, why: string | null): InstructionDecision {
