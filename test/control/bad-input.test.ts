@@ -39,6 +39,7 @@ test("another method: 405 and which ones there are; HEAD as GET; no other origin
   expect([head.status, await head.text()]).toEqual([200, ""]);
   expect((await fetch(`${serve.url}/api/v1/machines`, { method: "HEAD" })).status).toBe(401);
   expect((await serve.api("GET", "/nothing")).status).toBe(404);
+  expect((await serve.api("GET", `/stream?run=${id}`)).status).toBe(404);
   expect((await serve.api("GET", `/machines?query=${"a".repeat(5000)}`)).status).toBe(413);
   expect((await serve.api("GET", `/machines?query=${"a".repeat(20_000)}`)).status).toBe(431);
 });
