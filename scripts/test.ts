@@ -24,7 +24,7 @@ const lanes: readonly Lane[] = [
       [bun, "test", "test/unit"],
     ],
   },
-  { name: "control", commands: [[bun, "test", "test/control"]] },
+  { name: "control", commands: [[bun, "test", "--timeout", "60000", "test/control"]] },
   { name: "loop", commands: [[bun, "test", "test/loop"]] },
   { name: "vm", commands: [[bun, "test", "test/vm"]] },
 ];

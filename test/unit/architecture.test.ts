@@ -37,6 +37,7 @@ const owners: Record<string, string> = {
   "unbzip2-stream": "src/image/unbzip2.ts",
   saxes: "src/image/manifest/block-map-xml.ts",
   "bun:ffi": "src/system/libc.ts",
+  "cli-table3": "src/commands/fleet/output.ts",
 };
 
 function importsOf(path: string): string[] {
@@ -115,6 +116,7 @@ const parts: Record<string, RegExp> = {
   kysely: /^src\/control\/server\/(database|operations|api\/app)/,
   pg: /^src\/control\/server\/database\//,
   "bun:sqlite": /^src\/control\/server\/database\//,
+  "ipaddr.js": /^src\/(control\/server\/security\/|commands\/serve-options)/,
   hono: /^src\/control\/server\//,
   "@hono/zod-openapi": /^src\/control\/server\/api\/context/,
   preact: /^src\/control\/dashboard\//,

@@ -12,6 +12,7 @@ import {
   removeConfiguration,
 } from "../operations/boot.ts";
 import { listImages, putImage, readImage, removeImage } from "../operations/images.ts";
+import { findMachine } from "../operations/machines.ts";
 import { type App, actorOf, type Endpoint, guard, json, route } from "./context.ts";
 
 const imageParams = z.object({ imageId: imageIdSchema });
@@ -123,12 +124,21 @@ export function addLibraryRoutes(app: App, endpoint: Endpoint): void {
   });
   app.openapi(deployment, async (context) => {
     const request = context.req.valid("json");
+    if (request.powerCycle) await requireAdapters(request.machines, endpoint);
     const deployments = await deploy(store, actorOf(context), context.req.valid("param").name, request);
     if (request.powerCycle) {
       for (const { machineId } of deployments) await endpoint.power.bootFromNetwork(actorOf(context), machineId, null);
     }
     return context.json({ deployments }, 200);
   });
+}
+
+/** Nothing is deployed for machines that could not be switched then. What nobody knows is refused by the deployment itself. */
+async function requireAdapters(references: readonly string[], { store, power }: Endpoint): Promise<void> {
+  for (const reference of references) {
+    const id = await findMachine(store, reference);
+    if (id !== null) await power.requireAdapter(id);
+  }
 }
 
 function requireSame(inBody: string, inPath: string): void {
