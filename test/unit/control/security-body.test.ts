@@ -31,11 +31,12 @@ test.each([
 });
 
 test("a body that is refused says why", async () => {
-  const refused = (body: string | Uint8Array<ArrayBuffer>, isMachine = false) => readBody(request(body), 100, isMachine);
-  expect(refused("x".repeat(101))).rejects.toMatchObject({ code: "too-large" });
-  expect(refused(new Uint8Array([0x22, 0xff, 0x22]))).rejects.toMatchObject({ code: "invalid" });
-  expect(refused("[".repeat(70))).rejects.toMatchObject({ code: "invalid" });
-  expect(refused('"\\u0000"')).rejects.toMatchObject({ code: "invalid" });
+  const refused = (body: string | Uint8Array<ArrayBuffer>, isMachine = false) =>
+    readBody(request(body), 100, isMachine);
+  await expect(refused("x".repeat(101))).rejects.toMatchObject({ code: "too-large" });
+  await expect(refused(new Uint8Array([0x22, 0xff, 0x22]))).rejects.toMatchObject({ code: "invalid" });
+  await expect(refused("[".repeat(70))).rejects.toMatchObject({ code: "invalid" });
+  await expect(refused('"\\u0000"')).rejects.toMatchObject({ code: "invalid" });
   expect(await refused('"\\u0000"', true)).toBe('"\\ufffd"');
   expect(await refused("x".repeat(100))).toBe("x".repeat(100));
   expect(await refused("\ufeff1")).toBe("1");
