@@ -46,7 +46,7 @@ machineTest(
       await vm.qmp("system_reset");
     };
     const installed = async () => {
-      const [, cmdline = ""] = await says(new RegExp(`${installerSays} (.*)`));
+      const [, cmdline = ""] = await says(new RegExp(`${installerSays} ([^\r\n]*)[\r\n]`));
       nowMs += 3_600_000; // it reboots
       return cmdline;
     };
