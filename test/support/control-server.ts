@@ -73,7 +73,11 @@ export async function openTestServe(options: Partial<ServeOptions> = {}): Promis
     powerAdapters: [],
     facades: { names: [], clients: [] },
   };
-  const serve = await openServe({ ...defaults, log: (line) => log.push(line), ...options, dataDir });
+  const opening = openServe({ ...defaults, log: (line) => log.push(line), ...options, dataDir });
+  const serve = await opening.catch((error) => {
+    if (temporary !== null) rmSync(temporary, { recursive: true, force: true });
+    throw error;
+  });
   const adminToken = readFileSync(join(dataDir, "admin.token"), "utf8").trim();
 
   async function api(
