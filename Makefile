@@ -20,7 +20,7 @@ packages: node_modules ## install the Debian packages that building and testing 
 build: build/reimage ## the executable: build/reimage
 
 # What browsers get; it goes into the executable as files.
-build/dashboard/dashboard.js: node_modules $(shell find src/control/dashboard src/control/protocol -type f) src/report/format.ts
+build/dashboard/dashboard.js: node_modules $(shell find src/control/dashboard src/control/view src/control/protocol -type f) src/report/format.ts
 	@mkdir -p build/dashboard
 	$(BUN) build --target=browser --minify --production --entry-naming=dashboard.[ext] --outdir=build/dashboard src/control/dashboard/main.tsx
 	$(BUN) build --target=browser --minify --outdir=build/dashboard src/control/dashboard/api-page.ts

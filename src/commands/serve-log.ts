@@ -1,5 +1,5 @@
 /** Lines of `reimage serve` for its log: a time, a level, and nothing that must not be there. */
-import { showPlainly } from "../control/dashboard/plain-text.ts";
+import { showPlainly } from "../control/view/plain-text.ts";
 
 export type Level = "info" | "warning" | "error";
 

@@ -84,7 +84,8 @@ test("http knows of images what a source of bytes looks like, and no more", () =
 const controlParts: Record<string, RegExp> = {
   "src/control/protocol/": /^src\/(control\/protocol\/|report\/events|errors)/,
   "src/control/client/": /^src\/(?!control\/(server|dashboard))/,
-  "src/control/dashboard/": /^src\/(control\/(dashboard|protocol)\/|report\/format|errors)/,
+  "src/control/view/": /^src\/(control\/(view|protocol)\/|report\/format|errors)/,
+  "src/control/dashboard/": /^src\/(control\/(dashboard|view|protocol)\/|report\/format|errors)/,
   "src/control/server/decisions/": /^src\/(control\/(protocol|server\/decisions)\/|report\/events|errors)/,
   "src/control/server/database/": /^src\/(control\/(protocol|server\/(database|decisions))\/|report\/events|errors)/,
   "src/control/server/operations/": /^src\/(?!control\/server\/(api|facades|serve|listen|pages))/,

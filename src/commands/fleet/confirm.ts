@@ -1,6 +1,6 @@
 /** Asks before something happens that cannot be taken back. */
 import { createInterface } from "node:readline/promises";
-import { showPlainly } from "../../control/dashboard/plain-text.ts";
+import { showPlainly } from "../../control/view/plain-text.ts";
 import { ReimageError } from "../../errors.ts";
 
 /** @throws ReimageError `usage` where nobody can be asked; `aborted` for every answer but yes. */

@@ -1,11 +1,11 @@
 /** `fleet events`: the log of a run, whole or as it comes. */
 import { z } from "zod";
-import { type LogLine, linesOf } from "../../control/dashboard/machine/log-lines.ts";
 import type { FleetClient } from "../../control/fleet-client/client.ts";
 import { followRun } from "../../control/fleet-client/follow.ts";
 import { findMachine } from "../../control/fleet-client/machines.ts";
 import { runIdSchema } from "../../control/protocol/identity.ts";
 import { type Run, runSchema, type WireEvent, wireEventSchema } from "../../control/protocol/run.ts";
+import { type LogLine, linesOf } from "../../control/view/log-lines.ts";
 import { describeError, ReimageError } from "../../errors.ts";
 import { exitStatus } from "../command.ts";
 import type { Output } from "./output.ts";

@@ -1,5 +1,5 @@
 /** argv → command of `reimage fleet`. */
-import { showPlainly } from "../../control/dashboard/plain-text.ts";
+import { showPlainly } from "../../control/view/plain-text.ts";
 import { asReimageError, describeError, ReimageError } from "../../errors.ts";
 import { askForYes } from "./confirm.ts";
 import { deployCommand } from "./deploy.ts";

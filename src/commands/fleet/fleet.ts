@@ -14,7 +14,7 @@ export const fleetCommand: Command = {
     --reason TEXT                     for those who look later
     --key TEXT                        the same key again is the same request (default: a random one)
   cancel MACHINE…                   takes a reinstallation back whose disk is untouched
-  retry MACHINE…                    gives a parked reinstallation its attempts again
+  retry MACHINE…                    gives a reinstallation its attempts again that is parked, or unproven
   deploy CONFIGURATION MACHINE…     what their next network boots get; all of them are switched, or none
     --boots N                         for so many boots (default: until something else is deployed)
     --afterwards CONFIGURATION        what comes after these boots (default local)

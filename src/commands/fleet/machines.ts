@@ -1,10 +1,10 @@
 /** `fleet list`, `show`, `approve` and `enrolment-code`: who is there, and who is let in. */
 import { nearest } from "../../config/nearest.ts";
-import { conditions, titleOf } from "../../control/dashboard/fleet/condition.ts";
 import { findMachine, listMachines } from "../../control/fleet-client/machines.ts";
 import { codeSchema } from "../../control/protocol/enrolment.ts";
 import { machineIdSchema } from "../../control/protocol/identity.ts";
 import { type Machine, type MachineSummary, machineSchema, machineStates } from "../../control/protocol/machine.ts";
+import { conditions, titleOf } from "../../control/view/condition.ts";
 import { exitStatus } from "../command.ts";
 import { numberOf, requireText, requireWords, type Subcommand, textOf, wrongUsage } from "./subcommand.ts";
 import { activityOf, minuteOf, nameOf, stateOf } from "./words.ts";

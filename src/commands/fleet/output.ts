@@ -1,6 +1,6 @@
 /** What the commands print: tables that fit a terminal and stay whole elsewhere, and JSON as the server gave it. */
 import Table from "cli-table3";
-import { showPlainly } from "../../control/dashboard/plain-text.ts";
+import { showPlainly } from "../../control/view/plain-text.ts";
 import { onOneLine } from "../../report/format.ts";
 
 export interface Output {

@@ -1,6 +1,7 @@
 /** Machines and what they are at, in words for a table (pure). */
-import { conditionOf, progressOf } from "../../control/dashboard/fleet/condition.ts";
+
 import type { MachineSummary } from "../../control/protocol/machine.ts";
+import { conditionOf, progressOf } from "../../control/view/condition.ts";
 
 export const nameOf = ({ name, id }: MachineSummary): string => name ?? id;
 

@@ -2,8 +2,9 @@
  * GET /stream by fetch, not by EventSource: so the endpoint's comments every 15 s are seen, and a connection that died without
  * saying so is noticed; so is what the endpoint says when it refuses.
  */
+
+import { type Message, parseMessage, pauseMs } from "../view/stream-text.ts";
 import { ApiFailure, asFailure, send } from "./api.ts";
-import { type Message, parseMessage, pauseMs } from "./stream-text.ts";
 
 export type Connection =
   | { readonly state: "connecting" }

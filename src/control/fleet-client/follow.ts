@@ -1,9 +1,9 @@
 /** The events of a run as they come, over connections that break. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { asReimageError, type ReimageError } from "../../errors.ts";
-import { parseMessage, pauseMs } from "../dashboard/stream-text.ts";
 import { runEventsSchema } from "../protocol/feed.ts";
 import type { WireEvent } from "../protocol/run.ts";
+import { parseMessage, pauseMs } from "../view/stream-text.ts";
 import type { FleetClient } from "./client.ts";
 
 /** The server sends something every 15 s; so long a silence is the end of the connection. */

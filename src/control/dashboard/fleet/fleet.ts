@@ -1,7 +1,7 @@
 /** All machines, in an order that stays while their states change (pure). */
 import type { MachinesChanged } from "../../protocol/feed.ts";
 import type { MachineSummary } from "../../protocol/machine.ts";
-import { titleOf } from "./condition.ts";
+import { titleOf } from "../../view/condition.ts";
 
 export interface Fleet {
   readonly machines: ReadonlyMap<string, MachineSummary>;

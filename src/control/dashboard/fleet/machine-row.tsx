@@ -2,10 +2,10 @@
 // biome-ignore-all lint/a11y/useFocusableInteractive: the grid has the focus, and names its active row
 /** One machine in the list. */
 import type { MachineSummary } from "../../protocol/machine.ts";
+import { conditionOf, conditionWords, isBusy, isSilent, progressOf, titleOf } from "../../view/condition.ts";
+import { showPlainly } from "../../view/plain-text.ts";
 import { ConditionIcon } from "../parts/icons.tsx";
-import { showPlainly } from "../plain-text.ts";
 import { formatAgo, formatTime } from "../times.ts";
-import { conditionOf, conditionWords, isBusy, isSilent, progressOf, titleOf } from "./condition.ts";
 
 interface Props {
   readonly machine: MachineSummary;

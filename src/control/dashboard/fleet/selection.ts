@@ -1,6 +1,6 @@
 /** Which machines are shown, in which order, and how many there are of each kind (pure). */
 import type { MachineSummary } from "../../protocol/machine.ts";
-import { type Condition, conditionOf, conditions, conditionWords, isSilent, progressOf } from "./condition.ts";
+import { type Condition, conditionOf, conditions, conditionWords, isSilent, progressOf } from "../../view/condition.ts";
 import type { Fleet } from "./fleet.ts";
 
 export type Filter = "all" | Condition | "silent";

@@ -1,6 +1,7 @@
 /** How many machines are at what; each number is a filter. */
+
+import { type Condition, conditionWords } from "../../view/condition.ts";
 import { ConditionIcon } from "../parts/icons.tsx";
-import { type Condition, conditionWords } from "./condition.ts";
 import type { Filter, View } from "./selection.ts";
 
 const shown: readonly Filter[] = [

@@ -2,9 +2,9 @@
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import type { MachineSummary } from "../../protocol/machine.ts";
+import { titleOf } from "../../view/condition.ts";
+import { showPlainly } from "../../view/plain-text.ts";
 import { ask } from "../api.ts";
-import { titleOf } from "../fleet/condition.ts";
-import { showPlainly } from "../plain-text.ts";
 import { type ActionKind, targetOf, whyNot } from "./actions.ts";
 import { ApproveDialog } from "./approve-dialog.tsx";
 import { ConfirmDialog } from "./confirm-dialog.tsx";

@@ -37,7 +37,9 @@ export function whyNot(kind: ActionKind, machine: MachineSummary, target: Target
       if (target === "partial") return "The disk is partly written and does not boot: only a reinstallation mends it.";
       return target === "complete" ? "The disk already holds the new system." : null;
     case "retry":
-      return reinstall?.state === "parked" ? null : "Only what is parked can be tried again.";
+      return reinstall?.state === "parked" || reinstall?.state === "unreported"
+        ? null
+        : "Only what is parked, or misses its report, can be tried again.";
     case "approve":
       return state === "discovered" ? null : "The machine does not wait for approval.";
     case "boot-local":

@@ -1,8 +1,8 @@
 /** Who changed what about this machine. */
 import type { AuditEntry } from "../../protocol/audit.ts";
+import { showPlainly } from "../../view/plain-text.ts";
 import { FailureNote } from "../parts/failure.tsx";
 import { useAnswer } from "../parts/use-answer.ts";
-import { showPlainly } from "../plain-text.ts";
 import { formatTime } from "../times.ts";
 
 const NEWEST = 200;

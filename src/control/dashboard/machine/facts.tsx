@@ -1,9 +1,9 @@
 /** What a machine is: names, addresses, what it runs. */
 import type { ComponentChildren } from "preact";
 import type { Machine, MachineSummary } from "../../protocol/machine.ts";
+import { showPlainly, textOf } from "../../view/plain-text.ts";
 import type { ApiFailure } from "../api.ts";
 import { FailureNote } from "../parts/failure.tsx";
-import { showPlainly, textOf } from "../plain-text.ts";
 import { formatAgo, formatTime } from "../times.ts";
 
 interface Props {

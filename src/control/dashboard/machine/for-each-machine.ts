@@ -1,7 +1,7 @@
 /** The same request for several machines, a few at a time. */
 import type { MachineSummary } from "../../protocol/machine.ts";
+import { titleOf } from "../../view/condition.ts";
 import { ApiFailure, asFailure } from "../api.ts";
-import { titleOf } from "../fleet/condition.ts";
 
 const AT_ONCE = 4;
 

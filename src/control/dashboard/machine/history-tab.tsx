@@ -1,11 +1,11 @@
 /** What was asked for, and which runs there were. */
 import type { Reinstall } from "../../protocol/reinstall.ts";
 import type { Run } from "../../protocol/run.ts";
-import type { Condition } from "../fleet/condition.ts";
+import type { Condition } from "../../view/condition.ts";
+import { showPlainly } from "../../view/plain-text.ts";
 import { FailureNote } from "../parts/failure.tsx";
 import { ConditionIcon } from "../parts/icons.tsx";
 import type { Answer } from "../parts/use-answer.ts";
-import { showPlainly } from "../plain-text.ts";
 import { formatTime } from "../times.ts";
 
 interface Props {

@@ -1,9 +1,9 @@
 /** The log of a run, as it is written. */
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Run } from "../../protocol/run.ts";
+import type { LogLine } from "../../view/log-lines.ts";
 import { FailureNote } from "../parts/failure.tsx";
 import { formatTime } from "../times.ts";
-import type { LogLine } from "./log-lines.ts";
 import type { RunEvents } from "./use-run-events.ts";
 
 /** So many lines are in the document at first, and more with each "Earlier…". */

@@ -2,11 +2,11 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import type { Image } from "../../protocol/image.ts";
 import type { Machine, MachineSummary } from "../../protocol/machine.ts";
+import { titleOf } from "../../view/condition.ts";
+import { showPlainly, textOf } from "../../view/plain-text.ts";
 import { ask, newKey } from "../api.ts";
-import { titleOf } from "../fleet/condition.ts";
 import { FailureNote } from "../parts/failure.tsx";
 import { useAnswer } from "../parts/use-answer.ts";
-import { showPlainly, textOf } from "../plain-text.ts";
 import { namesOf, Skipped } from "./action-dialog.tsx";
 import { ConfirmDialog } from "./confirm-dialog.tsx";
 import { forEachMachine } from "./for-each-machine.ts";

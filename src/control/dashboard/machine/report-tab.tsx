@@ -3,10 +3,10 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { formatBytes, formatDuration } from "../../../report/format.ts";
 import type { WireReport } from "../../protocol/run.ts";
+import { showPlainly, textOf } from "../../view/plain-text.ts";
 import { FailureNote } from "../parts/failure.tsx";
 import { ConditionIcon } from "../parts/icons.tsx";
 import { useAnswer } from "../parts/use-answer.ts";
-import { showPlainly, textOf } from "../plain-text.ts";
 
 interface Props {
   readonly runId: string | null;

@@ -2,8 +2,8 @@
 
 import { formatBytes, formatDuration } from "../../../report/format.ts";
 import type { MachineSummary } from "../../protocol/machine.ts";
-import { conditionOf, isBusy, progressOf } from "../fleet/condition.ts";
-import { showPlainly } from "../plain-text.ts";
+import { conditionOf, isBusy, progressOf } from "../../view/condition.ts";
+import { showPlainly } from "../../view/plain-text.ts";
 import { type Sample, speedOf } from "./speed.ts";
 
 const stages = ["save", "write", "restore"] as const;

@@ -1,9 +1,9 @@
 /** The events of a run: those that are there, and new ones as they come. */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { WireEvent } from "../../protocol/run.ts";
+import { type LogLine, linesOf, mergeEvents } from "../../view/log-lines.ts";
 import type { ApiFailure } from "../api.ts";
 import { watch } from "../stream.ts";
-import { type LogLine, linesOf, mergeEvents } from "./log-lines.ts";
 import { type Sample, withSamples } from "./speed.ts";
 
 /** Of a run that tells more than this, the oldest is not kept. */

@@ -1,6 +1,7 @@
 /** What went wrong, and what to do: as the endpoint says it. */
+
+import { showPlainly } from "../../view/plain-text.ts";
 import type { ApiFailure } from "../api.ts";
-import { showPlainly } from "../plain-text.ts";
 import { ConditionIcon } from "./icons.tsx";
 
 const sentence = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`);

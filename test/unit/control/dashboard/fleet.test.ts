@@ -1,10 +1,10 @@
 /** What the list shows, and in which order. */
 import { expect, test } from "bun:test";
-import { conditionOf, isSilent, progressOf } from "../../../../src/control/dashboard/fleet/condition.ts";
 import { applyChange, fleetOf } from "../../../../src/control/dashboard/fleet/fleet.ts";
 import { type Question, viewOf } from "../../../../src/control/dashboard/fleet/selection.ts";
 import { windowOf } from "../../../../src/control/dashboard/fleet/window.ts";
 import type { MachineSummary } from "../../../../src/control/protocol/machine.ts";
+import { conditionOf, isSilent, progressOf } from "../../../../src/control/view/condition.ts";
 
 const nowMs = Date.parse("2026-01-01T12:00:00Z");
 const ago = (seconds: number) => new Date(nowMs - seconds * 1000).toISOString();

@@ -1,6 +1,6 @@
 /** Nothing that a machine says can pose as something else. */
 import { expect, test } from "bun:test";
-import { showPlainly, textOf } from "../../../../src/control/dashboard/plain-text.ts";
+import { showPlainly, textOf } from "../../../../src/control/view/plain-text.ts";
 
 test.each([
   ["plain text, with ümlauts and 漢字", "plain text, with ümlauts and 漢字"],

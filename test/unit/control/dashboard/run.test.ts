@@ -1,12 +1,12 @@
 /** A run's events as lines, as speed, and as they stand in the stream. */
 import { expect, test } from "bun:test";
 import { whyNot } from "../../../../src/control/dashboard/machine/actions.ts";
-import { linesOf, mergeEvents } from "../../../../src/control/dashboard/machine/log-lines.ts";
 import { speedOf, withSamples } from "../../../../src/control/dashboard/machine/speed.ts";
-import { parseMessage, pauseMs } from "../../../../src/control/dashboard/stream-text.ts";
 import { formatAgo } from "../../../../src/control/dashboard/times.ts";
 import type { MachineSummary } from "../../../../src/control/protocol/machine.ts";
 import type { WireEvent } from "../../../../src/control/protocol/run.ts";
+import { linesOf, mergeEvents } from "../../../../src/control/view/log-lines.ts";
+import { parseMessage, pauseMs } from "../../../../src/control/view/stream-text.ts";
 
 const at = (seq: number, body: Record<string, unknown> & { type: string }): WireEvent => ({
   seq,
@@ -127,6 +127,7 @@ test("what may be done, and why not", () => {
   expect(whyNot("cancel", open("unreported"), "complete")).toMatch(/new system/);
   expect(whyNot("cancel", approved, "untouched")).toMatch(/No reinstallation/);
   expect(whyNot("retry", open("parked"), "partial")).toBeNull();
+  expect(whyNot("retry", open("unreported"), "complete")).toBeNull(); // the report that never comes
   expect(whyNot("retry", open("waiting"), "partial")).toMatch(/parked/);
   expect(whyNot("approve", { ...approved, state: "discovered" }, "untouched")).toBeNull();
   expect(whyNot("approve", approved, "untouched")).not.toBeNull();

@@ -1,5 +1,5 @@
 /** What a machine is at, in one word for the filters and a few for people (pure). */
-import type { MachineSummary, ReinstallState } from "../../protocol/machine.ts";
+import type { MachineSummary, ReinstallState } from "../protocol/machine.ts";
 
 export const conditions = [
   "requested",

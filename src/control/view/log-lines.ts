@@ -1,8 +1,8 @@
 /** Events as lines of a log (pure). Nothing is taken for granted of them: any field may be missing, or be something else. */
 
-import { formatBytes, formatDuration } from "../../../report/format.ts";
-import type { WireEvent } from "../../protocol/run.ts";
-import { textOf } from "../plain-text.ts";
+import { formatBytes, formatDuration } from "../../report/format.ts";
+import type { WireEvent } from "../protocol/run.ts";
+import { textOf } from "./plain-text.ts";
 
 export interface LogLine {
   readonly seq: number;
