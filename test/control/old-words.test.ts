@@ -36,6 +36,27 @@ eachDatabase("old words", (open) => {
     expect(await ask(machine, now)).toMatchObject({ action: "reinstall", attempt: 1 });
   });
 
+  test("nor does a run that the endpoint knows from before, whoever wanted it", async () => {
+    const clock = { ms: Date.now() };
+    await using serve = await open({ now: () => clock.ms });
+    const machine = await serve.enrol();
+    const [first, unasked, present, now] = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
+    await request(serve, machine);
+    await ask(machine, first);
+    await machine.post("abort-reinstall", { runId: first, target: { state: "untouched" }, reason: "not today" });
+    await machine.post("events", { runId: unasked, events: [event(1, { type: "run-started" })] });
+    await ask(machine, randomUUID(), { bootInfo: { ...oldOs, run_id: present } });
+    clock.ms += 1000;
+    await request(serve, machine);
+    for (const runId of [first, unasked, present]) {
+      await machine.post("events", { runId, events: [event(2, { type: "target-state", state: "partial" })] });
+      await machine.post("report", { runId, report: goodReport("os-2") });
+      await machine.post("abort-reinstall", { runId, target: { state: "untouched" }, reason: "late" });
+      expect((await look(serve, machine)).reinstall).toMatchObject({ state: "requested", attempt: 0 });
+    }
+    expect(await ask(machine, now)).toMatchObject({ action: "reinstall", attempt: 1 });
+  });
+
   test("and does not take the place of the run under way", async () => {
     await using serve = await open();
     const machine = await serve.enrol();

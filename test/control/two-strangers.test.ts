@@ -16,6 +16,10 @@ eachDatabase("enrolment", (open) => {
     for (let time = 0; time < 5; time += 1) expect((await serve.api("POST", "/enrol", body, null)).status).toBe(202);
     const { entries } = await serve.must<{ entries: AuditEntry[] }>("GET", `/audit?object=machine:${body.machineId}`);
     expect(entries.map(({ action }) => action)).toEqual(["machine.discovered"]);
+    const at = `/machines/${body.machineId}`;
+    const { fingerprint } = await serve.must<Machine>("GET", at);
+    await serve.must("POST", `${at}/approve`, { fingerprint });
+    expect(await serve.must<Machine>("GET", at)).toMatchObject({ state: "approved", fingerprint: null });
   });
 
   test("a stranger changes nothing of a machine that is enrolled with a code at the same moment", async () => {

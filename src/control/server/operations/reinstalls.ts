@@ -137,7 +137,7 @@ export async function retryReinstall(store: Store, actor: Actor, id: string): Pr
   return await changeOpen(store, actor, id, async (scope, machine, open) => {
     const { state, runId } = open.facts;
     if (state !== "parked" && state !== "unreported") {
-      const message = `the reinstallation of machine ${machine.id} is ${state}: neither parked, nor is its report missing`;
+      const message = `the reinstallation of machine ${machine.id} is ${state}, not parked, and its report is not missing`;
       throw new ReimageError("conflict", message);
     }
     if (state === "unreported" && runId !== null) {
