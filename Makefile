@@ -52,8 +52,9 @@ screenshot: packages build/dashboard/dashboard.js ## docs/dashboard.png, from a 
 test: packages initramfs ## everything: check, the control endpoint and loop devices (need root), virtual machines; at most half an hour on 2 cores
 	$(BUN) scripts/test.ts
 
-test-long: node_modules ## the seeded sweeps of the tests, at length: fuzzed parsers, random web servers; about ten minutes
+test-long: build ## the seeded sweeps of the tests, at length: fuzzed parsers, random requests to the endpoint, random web servers; about a quarter of an hour
 	FUZZ_CASES=200000 $(BUN) test --timeout 3600000 test/unit/fuzz
+	FUZZ_API_CASES=100000 $(BUN) test --timeout 3600000 test/control/fuzz-api.test.ts
 	RANDOM_SERVERS=20000 RANDOM_SEED=1000 $(BUN) test --timeout 3600000 test/loop/http-source-random.test.ts
 
 test-control: build ## the tests of the control endpoint: PostgreSQL, Chromium, a BMC and a TFTP server, all of their own (needs root)
