@@ -75,6 +75,18 @@ eachDatabase("ipxe", (open) => {
     expect(text).toContain("goto disk");
   });
 
+  test("a look at what would boot (HEAD) is no boot", async () => {
+    await using serve = await open({ facades });
+    const machine = await serve.enrol();
+    const install = { name: "install", kind: "linux", kernel: "http://x/vmlinuz" };
+    await serve.must("PUT", "/boot-configurations/install", install);
+    await serve.must("POST", "/boot-configurations/install/deploy", { machines: [machine.id], boots: 1 });
+    const looked = await fetch(`${serve.url}/boot/${machine.mac}.ipxe`, { method: "HEAD" });
+    expect({ status: looked.status, allow: looked.headers.get("allow") }).toEqual({ status: 405, allow: "GET" });
+    expect(await serve.must("GET", `/machines/${machine.id}`)).toMatchObject({ configuration: "install" });
+    expect((await get(serve, `/boot/${machine.mac}.ipxe`)).text).toContain("kernel http://x/vmlinuz");
+  });
+
   test("from elsewhere nothing is answered, and nothing counted", async () => {
     const others = { names: ["ipxe" as const], clients: [parseAddressRange("10.0.0.0/8")] };
     await using serve = await open({ facades: others });

@@ -45,7 +45,10 @@ export function mountFacades(app: App, endpoint: Endpoint, options: FacadeOption
             hint: "serve's --facade-clients names the address ranges that may",
           });
         }
+        // Hono answers HEAD by way of GET: a look at what would boot must not count as a boot.
+        if (context.req.method === "HEAD") return context.body(null, 405, { Allow: method });
         await next();
+        return undefined;
       });
     }
     app.route("/", facade);
