@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { AuditEntry } from "../../src/control/protocol/audit.ts";
 import type { Machine } from "../../src/control/protocol/machine.ts";
+import { fingerprintOf } from "../../src/control/server/operations/machines.ts";
 import { eachDatabase } from "../support/control-server.ts";
 
 setDefaultTimeout(60_000);
@@ -18,6 +19,8 @@ eachDatabase("enrolment", (open) => {
     expect(entries.map(({ action }) => action)).toEqual(["machine.discovered"]);
     const at = `/machines/${body.machineId}`;
     const { fingerprint } = await serve.must<Machine>("GET", at);
+    const another = fingerprintOf(digest());
+    expect((await serve.api("POST", `${at}/approve`, { fingerprint: another })).status).toBe(409);
     await serve.must("POST", `${at}/approve`, { fingerprint });
     expect(await serve.must<Machine>("GET", at)).toMatchObject({ state: "approved", fingerprint: null });
   });

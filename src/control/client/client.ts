@@ -178,6 +178,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
       }
       const limitMs = options.waitSeconds * 1000;
       const startMs = performance.now();
+      let isAnswered = false;
       await Promise.race([options.network, sleep(limitMs, undefined, { ref: false })]);
       const { image } = await askPermission(found, {
         runId,
@@ -190,11 +191,12 @@ export async function openClient(options: ClientOptions): Promise<Client> {
         },
         async ask(request) {
           const instruction = await askInstruction(endpoint, machineId(), request, {
-            limitMs: limitMs - (performance.now() - startMs),
+            limitMs: isAnswered ? limitMs : limitMs - (performance.now() - startMs),
             nowMs: () => performance.now(),
             sleep,
             onAgain: ({ message }) => tell.detail(`${endpoint.name} ${message}; it is asked again`),
           });
+          isAnswered = true; // one that says to wait has as long again when it is asked again
           sendHeld();
           return instruction;
         },
