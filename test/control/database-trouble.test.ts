@@ -40,6 +40,8 @@ describe("SQLite", () => {
       disk.fill();
       const { id, refusal } = await declareUntilRefused(serve.api, admin, declared);
       expect(refusal).toMatchObject({ code: "unavailable", hint: expect.stringContaining("full") });
+      const before = senders.statuses.get(503) ?? 0;
+      while ((senders.statuses.get(503) ?? 0) === before) await Bun.sleep(10); // the machines notice it too
       expect(await imagesOf(serve.api, admin)).toEqual([...declared].sort()); // can be read all the same
       disk.makeRoom();
       await must("PUT", `${serve.api}/images/${id}`, admin, { id });
