@@ -271,6 +271,17 @@ eachDatabase("invariants", (open) => {
       });
     });
 
+    test("where nobody has said how the reimager boots, that is why it is parked", async () => {
+      const clock = { ms: Date.now() };
+      await using serve = await open({ now: () => clock.ms });
+      const machine = await serve.enrol();
+      const boot = netboots(serve, machine, clock);
+      await request(serve, machine, { mostAttempts: 1 });
+      expect([await boot(), await boot()]).toEqual(["local", "local"]);
+      const reason = "there is no boot configuration reimage: 1 network boots have led to the disk";
+      expect((await look(serve, machine)).reinstall).toMatchObject({ state: "parked", reason });
+    });
+
     test("the reimager is not for a machine without a mark, whatever is left in the database", async () => {
       const clock = { ms: Date.now() };
       await using serve = await open({ now: () => clock.ms });

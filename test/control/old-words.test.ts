@@ -65,7 +65,9 @@ eachDatabase("old words", (open) => {
     expect(await ask(machine, now)).toMatchObject({ action: "reinstall", attempt: 1 });
     await machine.post("events", { runId: last, events: states("partial", "complete") });
     await machine.post("report", { runId: last, report: goodReport("os-2") });
-    expect((await look(serve, machine)).reinstall).toMatchObject({ state: "running", attempt: 1 });
+    const { run, reinstall } = await look(serve, machine);
+    expect(run?.id).toBe(now);
+    expect(reinstall).toMatchObject({ state: "running", attempt: 1 });
     await machine.post("events", { runId: now, events: states("partial") });
     const { body } = await machine.post("abort-reinstall", { runId: now, target: { state: "partial" }, reason: "EIO" });
     expect(body).toMatchObject({ next: "retry", attempt: 2 });

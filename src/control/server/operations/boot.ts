@@ -126,7 +126,10 @@ export async function takeBoot(scope: WriteScope, machineId: string): Promise<Ne
   let decision = decideNetboot(deployment, isWanted, scope.nowMs);
   if (open !== null && isUsedUp(open, deployment, decision)) {
     const { target, attempt, runId, mostAttempts } = open.facts;
-    const reason = `${mostAttempts} network boots have led into the reinstallation, and the machine did not call back`;
+    const isDefined = (await readConfiguration(scope, REINSTALL)) !== null;
+    const reason = isDefined
+      ? `${mostAttempts} network boots have led into the reinstallation, and the machine did not call back`
+      : `there is no boot configuration ${REINSTALL}: ${mostAttempts} network boots have led to the disk`;
     const to = { state: "parked", target, attempt, runId, nextAttemptAtMs: null, reason } as const;
     await applyTransition(scope, machine, open, to);
     deployment = await readDeployment(scope, machineId);

@@ -9,7 +9,7 @@ import type { RunRow } from "../database/tables.ts";
 import { foldEvents, notBegun, type RunProgress } from "../decisions/fold-events.ts";
 import { decideObserved } from "../decisions/reinstall.ts";
 import { SERVE } from "./actor.ts";
-import { applyTransition, readOpenReinstall } from "./open-reinstall.ts";
+import { applyTransition, noteLastRun, readOpenReinstall } from "./open-reinstall.ts";
 import { requireOwnRuns } from "./run-owner.ts";
 
 /** What one machine has sent in one request. */
@@ -92,7 +92,7 @@ async function takeIn(scope: WriteScope, items: readonly SentEvents[]): Promise<
   for (const run of changed.values()) {
     scope.changed(run.machine_id);
     if (!before.has(run.id)) {
-      await db.updateTable("machines").set({ last_run_id: run.id }).where("id", "=", run.machine_id).execute();
+      await noteLastRun(scope, run.machine_id, run.id);
     }
     if (run.target !== (before.get(run.id) ?? "untouched")) await observe(scope, run);
   }

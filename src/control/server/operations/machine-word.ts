@@ -14,7 +14,7 @@ import type { Actor, Store, WriteScope } from "../database/store.ts";
 import type { MachineRow, RunRow } from "../database/tables.ts";
 import { decideAbort, decideInstruction, decideObserved, decideReport, moreTouched } from "../decisions/reinstall.ts";
 import type { Trust } from "../decisions/verify-report.ts";
-import { applyTransition, parseStoredBootInfo, readOpenReinstall } from "./open-reinstall.ts";
+import { applyTransition, noteLastRun, parseStoredBootInfo, readOpenReinstall } from "./open-reinstall.ts";
 import { requireMachine } from "./reinstalls.ts";
 import { requireOwnRuns } from "./run-owner.ts";
 
@@ -195,6 +195,6 @@ async function upsertRun(
     .onConflict((conflict) => conflict.column("id").doUpdateSet(values))
     .execute();
   await requireOwnRuns(scope, [{ id: runId, machine_id: machine.id }]);
-  await scope.db.updateTable("machines").set({ last_run_id: runId }).where("id", "=", machine.id).execute();
+  await noteLastRun(scope, machine.id, runId);
   scope.changed(machine.id);
 }

@@ -129,6 +129,23 @@ export async function applyTransition(
   }
 }
 
+/** A run was heard of: it is the machine's last one, unless another one is under way that was told to reinstall it. */
+export async function noteLastRun(scope: WriteScope, machineId: string, runId: string): Promise<void> {
+  const underWay = scope.db
+    .selectFrom("reinstalls")
+    .select("id")
+    .where("machine_id", "=", machineId)
+    .where("ended_at", "is", null)
+    .where("state", "in", ["running", "writing"])
+    .where("run_id", "!=", runId);
+  await scope.db
+    .updateTable("machines")
+    .set({ last_run_id: runId })
+    .where("id", "=", machineId)
+    .where((where) => where.not(where.exists(underWay)))
+    .execute();
+}
+
 /** The machine has called: its network boots are counted anew, by the attempts that are left. One is needed to be told to stop. */
 async function allowBoots(scope: WriteScope, machineId: string, attemptsLeft: number): Promise<void> {
   await scope.db
