@@ -1,7 +1,7 @@
 /** The recorded requests and answers of metal-core and metal-api. */
 import { describe, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
-import { openTestServe } from "../support/control-server.ts";
+import { eachDatabase } from "../support/control-server.ts";
 import { addAdapter, addMachine, type MetalMachine, openMetal, type TestMetal } from "../support/metal.ts";
 import { metalApi } from "./tables/metal-api.ts";
 import { metalCore } from "./tables/metal-core.ts";
@@ -65,102 +65,104 @@ function fill<T>(value: T, { id, mac }: Pick<MetalMachine, "id" | "mac">): T {
   return JSON.parse(text);
 }
 
-describe.each([
-  ["metal-core", metalCore],
-  ["metal-api", metalApi],
-  ["metal-api, the fleet", metalFleet],
-] as const)("%s", (_name, rows) => {
-  test.each(rows.map((row, index): [number, string, Row] => [index, `${row.given}: ${row.method} ${row.path}`, row]))(
-    "%i %s",
-    async (_index, _title, row) => {
-      await using metal = await openMetal((options) => openTestServe(options));
-      const machine = await prepare(metal, row.given);
-      const path = fill(row.path, machine);
-      const { status, body } = await metal.call(row.method, path, fill(row.body, machine));
-      const { answer } = row;
-      if (answer instanceof RegExp) {
-        expect({ status, body }).toEqual({
-          status: row.status,
-          body: { statuscode: row.status, message: expect.stringMatching(answer) },
-        });
-      } else if (answer === null || answer === "" || Array.isArray(answer)) {
-        expect(status).toBe(row.status);
-        if (Array.isArray(answer)) expect(body).toMatchObject(fill(answer, machine));
-        else expect(body).toBe(answer);
-      } else {
-        expect({ status, body }).toMatchObject({ status: row.status, body: fill(answer, machine) });
-      }
-    },
-  );
-});
+eachDatabase("metal", (open) => {
+  describe.each([
+    ["metal-core", metalCore],
+    ["metal-api", metalApi],
+    ["metal-api, the fleet", metalFleet],
+  ] as const)("%s", (_name, rows) => {
+    test.each(rows.map((row, index): [number, string, Row] => [index, `${row.given}: ${row.method} ${row.path}`, row]))(
+      "%i %s",
+      async (_index, _title, row) => {
+        await using metal = await openMetal(open);
+        const machine = await prepare(metal, row.given);
+        const path = fill(row.path, machine);
+        const { status, body } = await metal.call(row.method, path, fill(row.body, machine));
+        const { answer } = row;
+        if (answer instanceof RegExp) {
+          expect({ status, body }).toEqual({
+            status: row.status,
+            body: { statuscode: row.status, message: expect.stringMatching(answer) },
+          });
+        } else if (answer === null || answer === "" || Array.isArray(answer)) {
+          expect(status).toBe(row.status);
+          if (Array.isArray(answer)) expect(body).toMatchObject(fill(answer, machine));
+          else expect(body).toBe(answer);
+        } else {
+          expect({ status, body }).toMatchObject({ status: row.status, body: fill(answer, machine) });
+        }
+      },
+    );
+  });
 
-test("a machine whose power cannot be switched is not marked", async () => {
-  await using metal = await openMetal((options) => openTestServe(options));
-  const machine = await addMachine(metal);
-  await addAdapter(metal, machine.id, "somewhere-else");
-  await machine.reinstall();
-  expect(await machine.state()).toMatchObject({ reinstall: null });
-});
+  test("a machine whose power cannot be switched is not marked", async () => {
+    await using metal = await openMetal(open);
+    const machine = await addMachine(metal);
+    await addAdapter(metal, machine.id, "somewhere-else");
+    await machine.reinstall();
+    expect(await machine.state()).toMatchObject({ reinstall: null });
+  });
 
-test("with an adapter, a reinstallation boots the machine from the network, and says by which job", async () => {
-  await using metal = await openMetal((options) => openTestServe(options));
-  const machine = await addMachine(metal);
-  await addAdapter(metal, machine.id);
-  await machine.reinstall();
-  const { reinstalls } = await metal.serve.must<{ reinstalls: { powerJobId: string }[] }>(
-    "GET",
-    `/machines/${machine.id}/reinstalls`,
-  );
-  const job = await metal.serve.must("GET", `/power-jobs/${reinstalls[0]?.powerJobId}`);
-  expect(job).toMatchObject({ action: "boot-from-network", machineId: machine.id });
-});
+  test("with an adapter, a reinstallation boots the machine from the network, and says by which job", async () => {
+    await using metal = await openMetal(open);
+    const machine = await addMachine(metal);
+    await addAdapter(metal, machine.id);
+    await machine.reinstall();
+    const { reinstalls } = await metal.serve.must<{ reinstalls: { powerJobId: string }[] }>(
+      "GET",
+      `/machines/${machine.id}/reinstalls`,
+    );
+    const job = await metal.serve.must("GET", `/power-jobs/${reinstalls[0]?.powerJobId}`);
+    expect(job).toMatchObject({ action: "boot-from-network", machineId: machine.id });
+  });
 
-test("whoever calls from elsewhere is refused, on every route", async () => {
-  await using serve = await openTestServe({ facades: { names: ["metal"], clients: [] } });
-  const machine = { id: randomUUID(), mac: "52:54:00:00:00:01" };
-  const requests = new Set(
-    [...metalCore, ...metalApi, ...metalFleet].map(({ method, path }) => `${method} ${fill(path, machine)}`),
-  );
-  for (const request of requests) {
-    const [method = "", path] = request.split(" ");
-    const { status } = await fetch(`${serve.url}${path}`, { method });
-    expect(`${request} ${status}`).toBe(`${request} 403`);
-  }
-});
+  test("whoever calls from elsewhere is refused, on every route", async () => {
+    await using serve = await open({ facades: { names: ["metal"], clients: [] } });
+    const machine = { id: randomUUID(), mac: "52:54:00:00:00:01" };
+    const requests = new Set(
+      [...metalCore, ...metalApi, ...metalFleet].map(({ method, path }) => `${method} ${fill(path, machine)}`),
+    );
+    for (const request of requests) {
+      const [method = "", path] = request.split(" ");
+      const { status } = await fetch(`${serve.url}${path}`, { method });
+      expect(`${request} ${status}`).toBe(`${request} 403`);
+    }
+  });
 
-test("no more than a hundred events of a machine are kept", async () => {
-  await using metal = await openMetal((options) => openTestServe(options));
-  const machine = await addMachine(metal);
-  for (let count = 0; count < 110; count += 1) await machine.event("Planned Reboot");
-  const { body } = await metal.call("GET", `/v1/machine/${machine.id}/event`);
-  expect((body as { log: unknown[] }).log).toHaveLength(100);
-  const { db } = metal.serve.serve.endpoint.store;
-  expect(await db.selectFrom("provisioning_events").selectAll().execute()).toHaveLength(100);
-});
+  test("no more than a hundred events of a machine are kept", async () => {
+    await using metal = await openMetal(open);
+    const machine = await addMachine(metal);
+    for (let count = 0; count < 110; count += 1) await machine.event("Planned Reboot");
+    const { body } = await metal.call("GET", `/v1/machine/${machine.id}/event`);
+    expect((body as { log: unknown[] }).log).toHaveLength(100);
+    const { db } = metal.serve.serve.endpoint.store;
+    expect(await db.selectFrom("provisioning_events").selectAll().execute()).toHaveLength(100);
+  });
 
-test("whoever makes machines up is stopped, and the machines that are known are not", async () => {
-  await using metal = await openMetal((options) => openTestServe(options));
-  const machine = await addMachine(metal);
-  const { db } = metal.serve.serve.endpoint.store;
-  for (let made = 0; made < 2000; made += 100) {
-    const rows = Array.from({ length: 100 }, () => ({ id: randomUUID(), state: "discovered" as const }));
-    await db
-      .insertInto("machines")
-      .values(rows.map((row) => ({ ...row, locked: 0, created_at: 0 })))
-      .execute();
-  }
-  const made = randomUUID();
-  const crowd = { status: 429, body: { statuscode: 429 } };
-  expect(await metal.call("POST", `/v1/machine/${made}/event`, { event: "Alive" })).toMatchObject(crowd);
-  expect(await metal.call("POST", "/v1/machine/register", { uuid: made })).toMatchObject(crowd);
-  expect((await machine.event("Alive")).status).toBe(200);
-  expect(await metal.call("GET", `/v1/machine/${made}`)).toMatchObject({ status: 404 });
-});
+  test("whoever makes machines up is stopped, and the machines that are known are not", async () => {
+    await using metal = await openMetal(open);
+    const machine = await addMachine(metal);
+    const { db } = metal.serve.serve.endpoint.store;
+    for (let made = 0; made < 2000; made += 100) {
+      const rows = Array.from({ length: 100 }, () => ({ id: randomUUID(), state: "discovered" as const }));
+      await db
+        .insertInto("machines")
+        .values(rows.map((row) => ({ ...row, locked: 0, created_at: 0 })))
+        .execute();
+    }
+    const made = randomUUID();
+    const crowd = { status: 429, body: { statuscode: 429 } };
+    expect(await metal.call("POST", `/v1/machine/${made}/event`, { event: "Alive" })).toMatchObject(crowd);
+    expect(await metal.call("POST", "/v1/machine/register", { uuid: made })).toMatchObject(crowd);
+    expect((await machine.event("Alive")).status).toBe(200);
+    expect(await metal.call("GET", `/v1/machine/${made}`)).toMatchObject({ status: 404 });
+  });
 
-test("the cards of a machine that an operator has named stay as he has named them", async () => {
-  await using metal = await openMetal((options) => openTestServe(options));
-  const machine = await addMachine(metal);
-  await machine.reinstall();
-  await metal.call("POST", `/machine/register/${machine.id}`, { nics: [{ mac: "52:54:00:99:99:99" }] });
-  expect((await machine.state()).macs).toEqual([machine.mac]);
+  test("the cards of a machine that an operator has named stay as he has named them", async () => {
+    await using metal = await openMetal(open);
+    const machine = await addMachine(metal);
+    await machine.reinstall();
+    await metal.call("POST", `/machine/register/${machine.id}`, { nics: [{ mac: "52:54:00:99:99:99" }] });
+    expect((await machine.state()).macs).toEqual([machine.mac]);
+  });
 });
