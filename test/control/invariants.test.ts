@@ -271,6 +271,22 @@ eachDatabase("invariants", (open) => {
       });
     });
 
+    test("where a mark leads to the reimager, it must ask first; where an operator deployed it himself, he has said enough", async () => {
+      const clock = { ms: Date.now() };
+      await using serve = await open({ now: () => clock.ms });
+      await reinstallable(serve);
+      const machine = await serve.enrol();
+      const isReinstall = async () => {
+        clock.ms += 3_600_000;
+        return (await answerNetboot(serve.serve.endpoint.store, actor, machine.mac))?.isReinstall;
+      };
+      await request(serve, machine);
+      expect(await isReinstall()).toBe(true);
+      await serve.must("POST", "/boot-configurations/reimage/deploy", { machines: [machine.id] });
+      expect(await isReinstall()).toBe(false);
+      expect(await answerNetboot(serve.serve.endpoint.store, actor, "52:54:00:ff:ff:ff")).toBeNull();
+    });
+
     test("where nobody has said how the reimager boots, that is why it is parked", async () => {
       const clock = { ms: Date.now() };
       await using serve = await open({ now: () => clock.ms });
