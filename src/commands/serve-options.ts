@@ -12,6 +12,7 @@ import { ReimageError } from "../errors.ts";
  */
 export const DEFAULT_LISTEN = "127.0.0.1:7050";
 export const DEFAULT_DATA = "/var/lib/reimage";
+export const DEFAULT_KEEP_DAYS = 90;
 
 /** What the command line asks for. No file has been looked at. */
 export interface ServeRequest {
@@ -24,6 +25,7 @@ export interface ServeRequest {
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   readonly facades: FacadeOptions;
   readonly trustedProxies: readonly AddressRange[];
+  readonly keepDays: number;
   readonly pxelinux: { readonly root: string; readonly configurationsDir: string } | null;
 }
 
@@ -37,6 +39,7 @@ export const serveOptions = {
   facade: { type: "string", multiple: true },
   "facade-clients": { type: "string", multiple: true },
   "trusted-proxy": { type: "string", multiple: true },
+  "keep-days": { type: "string" },
   pxelinux: { type: "string" },
   "pxelinux-configurations": { type: "string" },
 } as const;
@@ -59,6 +62,7 @@ export function parseServeOptions(
     tls: tls === null ? null : { certPath: tls[0], keyPath: tls[1] },
     facades: parseFacades(values.facade ?? [], values["facade-clients"] ?? []),
     trustedProxies: parseRanges("trusted-proxy", values["trusted-proxy"] ?? []),
+    keepDays: parseDays(values["keep-days"] ?? String(DEFAULT_KEEP_DAYS)),
     pxelinux: pxelinux === null ? null : { root: pxelinux[0], configurationsDir: pxelinux[1] },
   };
 }
@@ -69,6 +73,12 @@ function parse(args: readonly string[]) {
   } catch (cause) {
     throw refuse(cause instanceof Error ? cause.message : String(cause));
   }
+}
+
+function parseDays(text: string): number {
+  const days = Number(text);
+  if (/^[0-9]{1,5}$/.test(text) && days >= 1) return days;
+  throw refuse(`--keep-days: ${JSON.stringify(text)} is no number of days`);
 }
 
 /** `127.0.0.1:7050`, `[::1]:7050` or `name:7050` (pure). @throws ReimageError `usage` */

@@ -52,14 +52,14 @@ export async function runServe(
 }
 
 async function open(request: ServeRequest, hosts: OpenedHosts, log: Log): Promise<Serve> {
-  const { hostname, port, dataDir, databaseUrl, facades, trustedProxies } = request;
+  const { hostname, port, dataDir, databaseUrl, facades, trustedProxies, keepDays } = request;
   const tls = request.tls === null ? null : readTlsFiles(request.tls.certPath, request.tls.keyPath, Date.now());
   for (const warning of tls?.warnings ?? []) log("warning", warning);
   if (tls === null && !isLoopback(hostname)) {
     log("warning", `listens on ${hostname} without TLS: tokens can be read on the way. Use --tls-cert and --tls-key`);
   }
   return await openServe({
-    ...{ hostname, port, dataDir, databaseUrl, tls, facades, trustedProxies },
+    ...{ hostname, port, dataDir, databaseUrl, tls, facades, trustedProxies, keepDays },
     ...(request.pxelinux === null ? {} : { pxelinux: request.pxelinux }),
     powerAdapters: hosts.powerAdapters,
     log: (line, level = "info") => log(level, line),

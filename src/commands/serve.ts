@@ -16,6 +16,7 @@ docs/control.md tells how to set it up.
   --tls-key FILE             its key (PEM)
   --facade NAME              answers as another system does, without tokens; may be repeated
   --facade-clients RANGE     who may use the facades, such as 10.0.9.0/24; may be repeated
+  --keep-days DAYS           how long the events of runs are kept (90); runs, reports and the audit stay
   --trusted-proxy RANGE      load balancers before it, whose X-Forwarded-For is believed; may be repeated
   --pxelinux ROOT            keeps ROOT/pxelinux.cfg for a TFTP server; needs --pxelinux-configurations
   --pxelinux-configurations DIR  where the boot configurations for it lie, inside ROOT

@@ -71,6 +71,7 @@ export async function openTestServe(options: Partial<ServeOptions> = {}): Promis
     databaseUrl: null,
     tls: null,
     powerAdapters: [],
+    keepDays: 90,
     facades: { names: [], clients: [] },
   };
   const opening = openServe({ ...defaults, log: (line) => log.push(line), ...options, dataDir });

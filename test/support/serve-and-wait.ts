@@ -9,6 +9,7 @@ const serve = await openServe({
   port: 0,
   tls: null,
   powerAdapters: [],
+  keepDays: 90,
   facades: { names: Object.keys(facades) as FacadeName[], clients: [parseAddressRange("127.0.0.1")] },
   log: (line: string) => void process.stderr.write(`${line}\n`),
   now: () => Date.now() + clockAheadMs,

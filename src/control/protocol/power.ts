@@ -11,7 +11,7 @@ export const powerJobSchema = z
     id: z.string(),
     machineId: z.string(),
     action: z.string(),
-    state: z.enum(["queued", "running", "done", "failed"]),
+    state: z.enum(["queued", "done", "failed"]),
     power: z.enum(["on", "off", "unknown"]).nullable(),
     message: z.string().nullable(),
     createdAt: timeSchema,

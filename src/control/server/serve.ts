@@ -10,7 +10,7 @@ import { type ListenOptions, listen } from "./listen.ts";
 import { SERVE } from "./operations/actor.ts";
 import { createEventIntake } from "./operations/events.ts";
 import { createPowerService, failForgottenJobs } from "./operations/power.ts";
-import { KEEP_DAYS, openPruning } from "./operations/prune.ts";
+import { openPruning } from "./operations/prune.ts";
 import { createFirstAdmin } from "./operations/tokens.ts";
 import { createPages } from "./pages.ts";
 import type { PowerAdapter } from "./power/adapter.ts";
@@ -38,7 +38,7 @@ export interface ServeOptions extends Pick<ListenOptions, "hostname" | "port" | 
   readonly limits?: Partial<Limits>;
   readonly now?: () => number;
   /** How long events are kept; runs and their reports are kept for ever. */
-  readonly keepDays?: number;
+  readonly keepDays: number;
 }
 
 /** A running endpoint. Disposing ends it: requests under way are answered. */
@@ -48,7 +48,7 @@ export interface Serve extends AsyncDisposable {
 }
 
 const POWER_JOBS = 8;
-const POWER_JOB_SECONDS = 300;
+const POWER_JOB_SECONDS = 1800;
 
 /** @throws ReimageError `database`, `config` */
 export async function openServe(options: ServeOptions): Promise<Serve> {
@@ -79,7 +79,7 @@ export async function openServe(options: ServeOptions): Promise<Serve> {
     log(`the first admin token is in ${tokenPath}`);
   }
   await options.prepare?.(store);
-  stack.use(openPruning(store, options.keepDays ?? KEEP_DAYS, onError));
+  stack.use(openPruning(store, options.keepDays, onError));
 
   const app = createApp();
   addProtections(app);

@@ -29,8 +29,16 @@ test("nothing given: loopback, SQLite, no facade, no TLS", () => {
     tls: null,
     facades: { names: [], clients: [] },
     trustedProxies: [],
+    keepDays: 90,
     pxelinux: null,
   });
+});
+
+test("--keep-days", () => {
+  expect(parseServeOptions(["--keep-days", "7"], {}).keepDays).toBe(7);
+  for (const text of ["0", "-1", "1.5", "x", "1e3", "999999"]) {
+    expect(refusalOf([`--keep-days=${text}`])).toContain("is no number of days");
+  }
 });
 
 test("--trusted-proxy, several times; nothing else than ranges", () => {

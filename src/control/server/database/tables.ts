@@ -131,7 +131,7 @@ export interface Tables {
     id: string;
     machine_id: string;
     action: string;
-    state: "queued" | "running" | "done" | "failed";
+    state: "queued" | "done" | "failed";
     power: "on" | "off" | "unknown" | null;
     message: string | null;
     created_at: number;

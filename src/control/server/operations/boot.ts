@@ -65,7 +65,8 @@ export async function removeConfiguration(store: Store, actor: Actor, name: stri
 }
 
 /**
- * Deploys a configuration for several machines: for all of them or, where one cannot be switched, for none.
+ * Deploys a configuration for several machines: for all of them or, where one cannot be switched, for none. The reimager is
+ * for one boot where nobody says for how many: it would overwrite the disk at each.
  * @throws ReimageError `not-found` naming the machine or the configuration; `conflict` for a machine that is named twice.
  */
 export async function deploy(store: Store, actor: Actor, name: string, request: Deploy): Promise<Deployment[]> {
@@ -82,7 +83,8 @@ export async function deploy(store: Store, actor: Actor, name: string, request: 
     const deployments: Deployment[] = [];
     for (const id of [...named.keys()].sort()) {
       await requireMachine(scope, id);
-      const { boots, afterwards } = request;
+      const { afterwards } = request;
+      const boots = request.boots ?? (name === REINSTALL ? 1 : null);
       await setDeployment(scope, id, { configuration: name, boots, afterwards, isByOperator: true });
       await scope.audit("configuration.deployed", `machine:${id}`, { configuration: name, boots, afterwards });
       deployments.push({ machineId: id, configuration: name, boots, afterwards });

@@ -3,8 +3,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Store } from "../database/store.ts";
 import { SERVE } from "./actor.ts";
 
-/** How long events are kept, unless the operator says otherwise. */
-export const KEEP_DAYS = 90;
 const DAY_MILLISECONDS = 86_400_000;
 /** Rows in one transaction, and runs in one query: what machines send meanwhile waits for no longer than that takes. */
 const ROWS_A_TRANSACTION = 1000;
