@@ -40,7 +40,7 @@ async function wait(client: FleetClient, begun: Answer<PowerJob>): Promise<Answe
 }
 
 function describe({ id, state, power, message }: PowerJob): string {
-  if (state === "queued" || state === "running") return `${state}; job ${id}`;
+  if (state === "queued") return `${state}; job ${id}`;
   const said = state === "failed" && message !== null ? `: ${message}` : "";
   return `${state}${power === null ? "" : `; the machine is ${power}`}${said}`;
 }
