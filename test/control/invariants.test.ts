@@ -287,6 +287,16 @@ eachDatabase("invariants", (open) => {
       expect(await answerNetboot(serve.serve.endpoint.store, actor, "52:54:00:ff:ff:ff")).toBeNull();
     });
 
+    test("an operator who deploys the reimager himself, and does not say for how many boots, means one", async () => {
+      const clock = { ms: Date.now() };
+      await using serve = await open({ now: () => clock.ms });
+      await reinstallable(serve);
+      const machine = await serve.enrol();
+      const boot = netboots(serve, machine, clock);
+      await serve.must("POST", "/boot-configurations/reimage/deploy", { machines: [machine.id] });
+      expect([await boot(), await boot(), await boot()]).toEqual(["reimage", "local", "local"]);
+    });
+
     test("where nobody has said how the reimager boots, that is why it is parked", async () => {
       const clock = { ms: Date.now() };
       await using serve = await open({ now: () => clock.ms });
