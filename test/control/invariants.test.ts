@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import type { Machine } from "../../src/control/protocol/machine.ts";
 import type { Instruction } from "../../src/control/protocol/run.ts";
 import { answerNetboot } from "../../src/control/server/operations/boot.ts";
+import { projectBoots } from "../../src/control/server/operations/projected-boot.ts";
 import { eachDatabase, event, goodReport, oldOs, type TestMachine, type TestServe } from "../support/control-server.ts";
 
 const actor = { name: "test", address: null };
@@ -306,6 +307,21 @@ eachDatabase("invariants", (open) => {
       expect([await boot(), await boot()]).toEqual(["local", "local"]);
       const reason = "there is no boot configuration reimage: 1 network boots have led to the disk";
       expect((await look(serve, machine)).reinstall).toMatchObject({ state: "parked", reason });
+    });
+
+    test("a locked machine gets its disk, and no boot is counted; unlocked, it is reinstalled", async () => {
+      const clock = { ms: Date.now() };
+      await using serve = await open({ now: () => clock.ms });
+      await reinstallable(serve);
+      const machine = await serve.enrol();
+      const boot = netboots(serve, machine, clock);
+      await request(serve, machine, { mostAttempts: 1 });
+      await serve.must("PATCH", `/machines/${machine.id}`, { locked: true });
+      const { store } = serve.serve.endpoint;
+      const projected = async () => (await projectBoots(store, [machine.id]))[0]?.boot?.configuration;
+      expect([await projected(), await boot(), await boot()]).toEqual(["local", "local", "local"]);
+      await serve.must("PATCH", `/machines/${machine.id}`, { locked: false });
+      expect([await projected(), await boot()]).toEqual(["reimage", "reimage"]);
     });
 
     test("the reimager is not for a machine without a mark, whatever is left in the database", async () => {

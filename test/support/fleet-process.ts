@@ -97,7 +97,12 @@ export async function runFleet(args: readonly string[], env: Readonly<Record<str
     new Response(subprocess.stderr).text(),
   ]);
   await subprocess.exited;
-  return { exitCode: subprocess.exitCode ?? -1, signal: subprocess.signalCode === null ? null : String(subprocess.signalCode), stdout, stderr };
+  return {
+    exitCode: subprocess.exitCode ?? -1,
+    signal: subprocess.signalCode === null ? null : String(subprocess.signalCode),
+    stdout,
+    stderr,
+  };
 }
 
 /** Starts `reimage fleet`, for those that go on. */

@@ -122,7 +122,8 @@ export async function answerNetboot(store: Store, actor: Actor, reference: strin
 /** A network boot of a machine: what it gets, and what that leaves for the next. */
 export async function takeBoot(scope: WriteScope, machineId: string): Promise<NetbootAnswer> {
   const machine = await requireMachine(scope, machineId);
-  const open = await readOpenReinstall(scope.db, machineId);
+  // A locked machine is not reinstalled: its boots are not counted either.
+  const open = machine.locked === 1 ? null : await readOpenReinstall(scope.db, machineId);
   const isWanted = open !== null;
   let deployment = await readDeployment(scope, machineId);
   let decision = decideNetboot(deployment, isWanted, scope.nowMs);

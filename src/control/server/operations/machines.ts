@@ -4,6 +4,7 @@ import { ReimageError } from "../../../errors.ts";
 import { LOCAL } from "../../protocol/boot.ts";
 import { normalizeMac } from "../../protocol/identity.ts";
 import type { Machine, MachineSummary, machineStates, WireBootInfo } from "../../protocol/machine.ts";
+import { isOneOf } from "../database/many.ts";
 import type { Actor, Store, WriteScope } from "../database/store.ts";
 import type { MachineRow } from "../database/tables.ts";
 import { parseStoredBootInfo } from "./open-reinstall.ts";
@@ -64,7 +65,7 @@ export async function listMachines(store: Store, query: MachineQuery): Promise<M
     .limit(query.limit);
   const { text, after, ids } = query;
   if (after !== undefined) select = select.where("machines.id", ">", after);
-  if (ids !== undefined) select = select.where("machines.id", "in", ids.length === 0 ? [""] : ids);
+  if (ids !== undefined) select = select.where(isOneOf(store.dialect, "machines.id", ids));
   if (text !== undefined && text !== "") {
     const pattern = `%${text.toLowerCase().replace(/[\\%_]/g, (special) => `\\${special}`)}%`;
     const like = (column: string) => sql<boolean>`lower(${sql.ref(column)}) like ${pattern} escape '\\'`;

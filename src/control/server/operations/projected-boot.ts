@@ -34,7 +34,12 @@ export async function projectBoots(
   const within = ids === null ? null : ids.length === 0 ? [""] : [...ids];
   let cards = db.selectFrom("macs").selectAll().orderBy("machine_id").orderBy("position");
   let deployed = db.selectFrom("deployments").selectAll();
-  let reinstalls = db.selectFrom("reinstalls").select("machine_id").where("ended_at", "is", null);
+  let reinstalls = db
+    .selectFrom("reinstalls")
+    .innerJoin("machines", "machines.id", "reinstalls.machine_id")
+    .select("machine_id")
+    .where("ended_at", "is", null)
+    .where("locked", "=", 0);
   if (within !== null) {
     cards = cards.where("machine_id", "in", within);
     deployed = deployed.where("machine_id", "in", within);
