@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { AuditEntry } from "../../src/control/protocol/audit.ts";
 import type { Machine } from "../../src/control/protocol/machine.ts";
-import { fingerprintOf } from "../../src/control/server/operations/machines.ts";
+import { fingerprintOf } from "../../src/control/server/operations/machine-list.ts";
 import { eachDatabase } from "../support/control-server.ts";
 
 setDefaultTimeout(60_000);

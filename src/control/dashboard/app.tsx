@@ -1,15 +1,10 @@
 /** Who is there: nobody yet, somebody to log in, or somebody to show the fleet to. */
 import { useCallback, useEffect, useState } from "preact/hooks";
-import type { Role } from "../protocol/enrolment.ts";
 import { type ApiFailure, asFailure, ask } from "./api.ts";
 import { FleetPage } from "./fleet/fleet-page.tsx";
 import { Login } from "./login.tsx";
 import { FailureNote } from "./parts/failure.tsx";
-
-export interface Session {
-  readonly name: string;
-  readonly role: Role;
-}
+import type { Session } from "./parts/session.ts";
 
 type Who =
   | { readonly is: "unknown"; readonly failure: ApiFailure | null }

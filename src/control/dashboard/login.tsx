@@ -1,9 +1,9 @@
 /** A token for a session. The token is in the field and in one request, and nowhere else. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type ApiFailure, asFailure, ask } from "./api.ts";
-import type { Session } from "./app.tsx";
 import { FailureNote } from "./parts/failure.tsx";
 import { Mark } from "./parts/icons.tsx";
+import type { Session } from "./parts/session.ts";
 
 interface Props {
   readonly note: string | null;

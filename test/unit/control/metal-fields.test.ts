@@ -1,7 +1,7 @@
 /** The three spellings of a field, and the runs that a protocol without names for them speaks of. */
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
-import type { ReinstallFacts } from "../../../src/control/server/decisions/reinstall.ts";
+import type { ReinstallFacts } from "../../../src/control/server/decisions/reinstall-facts.ts";
 import { reportProblem } from "../../../src/control/server/decisions/verify-report.ts";
 import { abortedRun, attemptOf, reportedRun, runIdOf } from "../../../src/control/server/facades/metal/attempt.ts";
 import { foldSpellings, parseBody } from "../../../src/control/server/facades/metal/fields.ts";

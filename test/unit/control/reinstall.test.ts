@@ -3,15 +3,17 @@ import { describe, expect, test } from "bun:test";
 import { type ReinstallState, reinstallStates } from "../../../src/control/protocol/machine.ts";
 import type { AbortMessage, InstructionRequest, WireReport } from "../../../src/control/protocol/run.ts";
 import {
-  bootInState,
   decideAbort,
   decideInstruction,
   decideObserved,
   decideReport,
+} from "../../../src/control/server/decisions/reinstall.ts";
+import {
+  bootInState,
   isEnded,
   moreTouched,
   type ReinstallFacts,
-} from "../../../src/control/server/decisions/reinstall.ts";
+} from "../../../src/control/server/decisions/reinstall-facts.ts";
 import { createRandom } from "../../support/random.ts";
 
 const now = 1_000_000;

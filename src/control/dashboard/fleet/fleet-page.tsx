@@ -1,9 +1,9 @@
 /** The fleet at a glance, and one machine beside it. */
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Session } from "../app.tsx";
 import { ActionDialog, type PendingAction } from "../machine/action-dialog.tsx";
 import { MachinePanel } from "../machine/machine-panel.tsx";
 import { useNow } from "../parts/now.ts";
+import type { Session } from "../parts/session.ts";
 import { Header } from "./header.tsx";
 import { MachineTable } from "./machine-table.tsx";
 import { type Filter, type Sort, viewOf } from "./selection.ts";

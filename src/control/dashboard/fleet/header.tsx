@@ -1,8 +1,8 @@
 /** The line on top: search, whether what is shown is live, and who is logged in. */
 import type { RefObject } from "preact";
-import type { Session } from "../app.tsx";
 import { Mark } from "../parts/icons.tsx";
 import { useNow } from "../parts/now.ts";
+import type { Session } from "../parts/session.ts";
 import type { Connection } from "../stream.ts";
 import { formatClock } from "../times.ts";
 

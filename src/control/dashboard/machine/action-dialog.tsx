@@ -2,13 +2,12 @@
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import type { MachineSummary } from "../../protocol/machine.ts";
-import { titleOf } from "../../view/condition.ts";
-import { showPlainly } from "../../view/plain-text.ts";
 import { ask } from "../api.ts";
 import { type ActionKind, targetOf, whyNot } from "./actions.ts";
 import { ApproveDialog } from "./approve-dialog.tsx";
 import { ConfirmDialog } from "./confirm-dialog.tsx";
 import { forEachMachine } from "./for-each-machine.ts";
+import { namesOf, Skipped } from "./names.tsx";
 import { ReinstallDialog } from "./reinstall-dialog.tsx";
 
 export interface PendingAction {
@@ -36,22 +35,6 @@ export function ActionDialog({ action, onDone }: Props) {
     default:
       return <PlainDialog kind={kind} machines={able} skipped={skipped} onDone={onDone} />;
   }
-}
-
-/** `kiosk-017`, or `12 machines`. */
-export function namesOf(machines: readonly MachineSummary[]): string {
-  const [first] = machines;
-  return machines.length === 1 && first !== undefined ? showPlainly(titleOf(first)) : `${machines.length} machines`;
-}
-
-export function Skipped({ count }: { readonly count: number }) {
-  if (count === 0) return null;
-  return (
-    <p class="dim">
-      {count === 1 ? "1 selected machine is" : `${count} selected machines are`} left out: it does not apply to them
-      now.
-    </p>
-  );
 }
 
 interface Plain {

@@ -3,8 +3,8 @@ import type { Machine, MachineSummary } from "../../protocol/machine.ts";
 import { ApiFailure, ask } from "../api.ts";
 import { FailureNote } from "../parts/failure.tsx";
 import { useAnswer } from "../parts/use-answer.ts";
-import { namesOf } from "./action-dialog.tsx";
 import { ConfirmDialog } from "./confirm-dialog.tsx";
+import { namesOf } from "./names.tsx";
 
 interface Props {
   readonly machine: MachineSummary;

@@ -7,9 +7,9 @@ import { showPlainly, textOf } from "../../view/plain-text.ts";
 import { ask, newKey } from "../api.ts";
 import { FailureNote } from "../parts/failure.tsx";
 import { useAnswer } from "../parts/use-answer.ts";
-import { namesOf, Skipped } from "./action-dialog.tsx";
 import { ConfirmDialog } from "./confirm-dialog.tsx";
 import { forEachMachine } from "./for-each-machine.ts";
+import { namesOf, Skipped } from "./names.tsx";
 
 interface Props {
   readonly machines: readonly MachineSummary[];

@@ -12,7 +12,7 @@ import {
   removeConfiguration,
 } from "../operations/boot.ts";
 import { listImages, putImage, readImage, removeImage } from "../operations/images.ts";
-import { findMachine } from "../operations/machines.ts";
+import { findMachine } from "../operations/machine-list.ts";
 import { type App, actorOf, type Endpoint, guard, json, route } from "./context.ts";
 
 const imageParams = z.object({ imageId: imageIdSchema });

@@ -10,7 +10,8 @@ import {
 } from "../../protocol/machine.ts";
 import { reinstallSchema, requestReinstallSchema } from "../../protocol/reinstall.ts";
 import { approve } from "../operations/enrolment.ts";
-import { changeMachine, declareMachine, listMachines, readMachine, removeMachine } from "../operations/machines.ts";
+import { listMachines, readMachine } from "../operations/machine-list.ts";
+import { changeMachine, declareMachine, removeMachine } from "../operations/machines.ts";
 import {
   bootFromDisk,
   cancelReinstall,

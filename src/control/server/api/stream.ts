@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import type { MachinesChanged } from "../../protocol/feed.ts";
-import { listMachines } from "../operations/machines.ts";
+import { listMachines } from "../operations/machine-list.ts";
 import { listEvents, readRun } from "../operations/runs.ts";
 import type { Endpoint } from "./context.ts";
 

@@ -1,7 +1,7 @@
 /** Whose word counts for a reinstallation, and for what: the attempt under way, earlier ones, and runs that have not asked (pure). */
 import type { TargetState } from "../../../report/events.ts";
 import { retryAfterMs } from "./back-off.ts";
-import type { ReinstallFacts } from "./reinstall.ts";
+import type { ReinstallFacts } from "./reinstall-facts.ts";
 
 /** Why a success of this run, true as it may be, does not say what is on the disk now; null: it does. */
 export function whyTooLate(facts: ReinstallFacts, runId: string): string | null {

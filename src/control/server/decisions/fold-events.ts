@@ -2,7 +2,7 @@
 import type { TargetState } from "../../../report/events.ts";
 import { targetStates } from "../../protocol/machine.ts";
 import type { WireEvent } from "../../protocol/run.ts";
-import { moreTouched } from "./reinstall.ts";
+import { moreTouched } from "./reinstall-facts.ts";
 
 /** A run, as far as events tell of it. */
 export interface RunProgress {

@@ -5,13 +5,11 @@
 import { ReimageError } from "../../../errors.ts";
 import type { App, Endpoint } from "../api/context.ts";
 import type { AddressRange } from "../security/address-range.ts";
+import type { CreateFacade, FacadeSettings } from "./facade.ts";
 import { createIpxeFacade } from "./ipxe/facade.ts";
 import { createLunaFacade } from "./luna/facade.ts";
 import { createMetalFacade } from "./metal/facade.ts";
 import { createPxePilotFacade } from "./pxe-pilot/facade.ts";
-
-/** Makes the routes of a facade; they begin at the root of the server. */
-export type CreateFacade = (endpoint: Endpoint, options: FacadeOptions) => App;
 
 /** All there are, by the names that `--facade` takes. */
 export const facades = {
@@ -24,11 +22,9 @@ export const facades = {
 export type FacadeName = keyof typeof facades;
 
 /** What is switched on, and for whom. */
-export interface FacadeOptions {
+export interface FacadeOptions extends FacadeSettings {
   readonly names: readonly FacadeName[];
   readonly clients: readonly AddressRange[];
-  /** How long a long poll of the facade `metal` lasts. */
-  readonly metalWaitSeconds?: number;
 }
 
 /** Adds the routes of what is switched on. Whoever calls from elsewhere gets 403. */

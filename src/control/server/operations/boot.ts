@@ -11,9 +11,9 @@ import {
 import type { Actor, Store, WriteScope } from "../database/store.ts";
 import type { DeploymentRow } from "../database/tables.ts";
 import { type DeploymentFacts, decideNetboot, type NetbootDecision } from "../decisions/netboot.ts";
-import { bootInState } from "../decisions/reinstall.ts";
+import { bootInState } from "../decisions/reinstall-facts.ts";
 import { setDeployment } from "./deployment.ts";
-import { findMachine } from "./machines.ts";
+import { findMachine } from "./machine-list.ts";
 import { applyTransition, type OpenReinstall, readOpenReinstall } from "./open-reinstall.ts";
 import { requireMachine } from "./reinstalls.ts";
 

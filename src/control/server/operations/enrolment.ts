@@ -3,7 +3,8 @@ import { ReimageError } from "../../../errors.ts";
 import type { Enrol, EnrolAnswer } from "../../protocol/enrolment.ts";
 import type { Actor, Store, WriteScope } from "../database/store.ts";
 import { isSameSha256, makeToken, sha256Of } from "../security/tokens.ts";
-import { fingerprintOf, putMachine } from "./machines.ts";
+import { fingerprintOf } from "./machine-list.ts";
+import { putMachine } from "./machines.ts";
 import { requireMachine } from "./reinstalls.ts";
 import { isoTime } from "./time.ts";
 

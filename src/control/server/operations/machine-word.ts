@@ -12,7 +12,8 @@ import type {
 import { abortAnswerSchema } from "../../protocol/run.ts";
 import type { Actor, Store, WriteScope } from "../database/store.ts";
 import type { MachineRow, RunRow } from "../database/tables.ts";
-import { decideAbort, decideInstruction, decideObserved, decideReport, moreTouched } from "../decisions/reinstall.ts";
+import { decideAbort, decideInstruction, decideObserved, decideReport } from "../decisions/reinstall.ts";
+import { moreTouched } from "../decisions/reinstall-facts.ts";
 import type { Trust } from "../decisions/verify-report.ts";
 import { applyTransition, noteLastRun, parseStoredBootInfo, readOpenReinstall } from "./open-reinstall.ts";
 import { requireMachine } from "./reinstalls.ts";

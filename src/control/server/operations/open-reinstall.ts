@@ -6,7 +6,7 @@ import { type Image, imageSchema } from "../../protocol/image.ts";
 import { bootInfoSchema, type WireBootInfo } from "../../protocol/machine.ts";
 import type { WriteScope } from "../database/store.ts";
 import type { MachineRow, ReinstallRow, Tables } from "../database/tables.ts";
-import { bootInState, isEnded, type ReinstallFacts, type Transition } from "../decisions/reinstall.ts";
+import { bootInState, isEnded, type ReinstallFacts, type Transition } from "../decisions/reinstall-facts.ts";
 import { bootLocal, rescueDeployment, setDeployment } from "./deployment.ts";
 import { requireOwnRuns } from "./run-owner.ts";
 

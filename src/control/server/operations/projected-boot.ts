@@ -7,7 +7,7 @@ import type { Actor, Store } from "../database/store.ts";
 import type { Tables } from "../database/tables.ts";
 import { decideNetboot } from "../decisions/netboot.ts";
 import { asFacts, isUsedUp, takeBoot } from "./boot.ts";
-import { findMachine } from "./machines.ts";
+import { findMachine } from "./machine-list.ts";
 import { readOpenReinstall } from "./open-reinstall.ts";
 import { requireMachine } from "./reinstalls.ts";
 

@@ -5,9 +5,9 @@ import { listProvisioningEvents, parseProvisioning, takeProvisioningEvent } from
 import { requestReinstall } from "../../operations/reinstalls.ts";
 import { notFound, refuse } from "./answers.ts";
 import { abortSchema, finalizeSchema, registerSchema, reinstallSchema } from "./bodies.ts";
-import type { MetalContext } from "./facade.ts";
 import { changeMetalFacts } from "./facts.ts";
 import { readFields } from "./fields.ts";
+import type { MetalContext } from "./metal-context.ts";
 import { isAllocated } from "./read.ts";
 import { discoverMachine, registerMachine } from "./registration.ts";
 import { describeMachine, facadeActor, machineOf, readEvent, waitForMark } from "./requests.ts";

@@ -9,9 +9,9 @@ import { bootFromDisk, cancelReinstall, requireMachine } from "../../operations/
 import type { PowerAction } from "../../power/adapter.ts";
 import { notFound } from "./answers.ts";
 import { type Find, findSchema, ipmiReportSchema, machineStateSchema } from "./bodies.ts";
-import type { MetalContext } from "./facade.ts";
 import { changeMetalFacts, parseMetalFacts } from "./facts.ts";
 import { readFields } from "./fields.ts";
+import type { MetalContext } from "./metal-context.ts";
 import { type MetalMachine, readMetalMachine, readMetalMachines } from "./read.ts";
 import { describeMachine, facadeActor, machineOf } from "./requests.ts";
 import { viewMachine } from "./view.ts";

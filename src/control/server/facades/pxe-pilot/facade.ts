@@ -12,7 +12,7 @@ import { asStoreError } from "../../database/failures.ts";
 import type { Actor } from "../../database/store.ts";
 import { renderBoot } from "../../decisions/render-boot.ts";
 import { deploy, listConfigurations, readConfiguration } from "../../operations/boot.ts";
-import { findMachine, listMachines } from "../../operations/machines.ts";
+import { findMachine, listMachines } from "../../operations/machine-list.ts";
 import { MOST_BODY_BYTES } from "../../security/limits.ts";
 import { readBody } from "../../security/request-body.ts";
 import type { FacadeContext } from "../facade-context.ts";

@@ -3,7 +3,7 @@ import { ReimageError } from "../../../../errors.ts";
 import type { MachineSummary } from "../../../protocol/machine.ts";
 import type { Endpoint } from "../../api/context.ts";
 import type { Store } from "../../database/store.ts";
-import { findMachine, listMachines } from "../../operations/machines.ts";
+import { findMachine, listMachines } from "../../operations/machine-list.ts";
 import { bootloaders } from "./bootloaders.ts";
 import type { HostQuery } from "./deploy-query.ts";
 import { readPowerState } from "./power.ts";
