@@ -124,6 +124,7 @@ describe("reimage report", () => {
     await serve.must("PUT", "/images/os-3", { id: "os-3" });
     await serve.must("POST", `/machines/${machine.id}/reinstalls`, { imageId: "os-3" });
     const runId = randomUUID();
+    await machine.post("instructions", { runId, bootInfo: null, isDiskNamed: true });
     const send = leaveQueue(machine, runId, 1);
     const doubted = await runCli([...send, "--url", serve.url]);
     expect(doubted).toMatchObject({ exitCode: 3, stdout: expect.stringMatching(/is not believed: .*os-3 was wanted/) });
