@@ -131,5 +131,5 @@ const results: LoadResults = {
   generator_cpu: round((cpu.user + cpu.system) / 1e6 / measuredSeconds),
   acknowledgedOf: senders.map((sender) => sender.acknowledged),
 };
-process.stdout.write(JSON.stringify(results));
+await Bun.write(Bun.stdout, JSON.stringify(results)); // all of it, before the process ends
 process.exit(0);
