@@ -33,7 +33,13 @@ export function openRunId(workDir: string): string {
   if (last !== null && !hasEnded(workDir, last)) return last;
   for (const name of readdirSync(workDir)) if (name.startsWith("first-write-")) rmSync(join(workDir, name));
   const own = `${runIdPath(workDir)}.${process.pid}`;
-  keepFile(own, `${randomUUID()}\n`);
+  const made = randomUUID();
+  try {
+    keepFile(own, `${made}\n`);
+  } catch {
+    rmSync(own, { force: true });
+    return made; // where there is no room for a name there is none for a run: it says so, with the numbers, before it writes
+  }
   try {
     if (last !== null) renameSync(own, runIdPath(workDir));
     else linkSync(own, runIdPath(workDir)); // `reimage abort` may name a run that is only about to begin

@@ -128,7 +128,7 @@ describe("memory", () => {
       /^not enough room in .*: 19 MiB needed \(image 3 MiB, retained files 1 MiB, record 16 MiB, work \d+ MiB\), 18 MiB free$/,
     );
     expect(short.result.exitCode).toBe(3);
-    expect(short.files.sort()).toEqual(["events.ndjson", "lock", "mnt", "reimage.log", "report.json"]);
+    expect(short.files.sort()).toEqual(["events.ndjson", "lock", "mnt", "reimage.log", "report.json", "run-id"]);
     expect(await fresh.sha256()).toBe(before);
 
     const enough = await runWith(fresh, keptBytes + (64 << 10)); // the run's first events take room too
