@@ -89,7 +89,7 @@ const controlParts: Record<string, RegExp> = {
   "src/control/server/decisions/": /^src\/(control\/(protocol|server\/decisions)\/|report\/events|errors)/,
   "src/control/server/database/": /^src\/(control\/(protocol|server\/(database|decisions))\/|report\/events|errors)/,
   "src/control/server/operations/": /^src\/(?!control\/server\/(api|facades|serve|listen|pages))/,
-  "src/control/server/power/": /^src\/(control\/server\/power\/|config\/nearest|system\/|errors)/,
+  "src/control/server/power/": /^src\/(control\/(protocol|server\/power)\/|config\/nearest|system\/|errors)/,
   "src/control/server/pxelinux/": /^src\/(control\/(protocol|server\/pxelinux)\/|system\/|errors)/,
 };
 

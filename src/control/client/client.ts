@@ -2,16 +2,15 @@
  * The control endpoint's client during a run: listens to the events, sends them in the background, and asks where the
  * endpoint decides. It fits what the stages call an overseer.
  */
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ControlConfig } from "../../config/schema.ts";
 import type { BootInfo } from "../../disk/boot-info.ts";
 import { describeError, ReimageError } from "../../errors.ts";
 import type { Reporter } from "../../report/events.ts";
-import { readEvents } from "../../report/ndjson.ts";
 import type { RunReport } from "../../report/report-json.ts";
 import type { Sink } from "../../report/sink.ts";
+import { createBacklog } from "./backlog.ts";
 import { deliver } from "./deliver.ts";
 import { openEndpoint } from "./endpoint.ts";
 import { type Entry, fitting } from "./entries.ts";
@@ -100,7 +99,8 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     onRefused: tell.refused,
     onTaken: tell.taken,
   });
-  catchUp();
+  const backlog = createBacklog({ ...options, decides: config.decides, own, kept });
+  backlog.catchUp();
   options.listen({
     name: "the queue of the control endpoint",
     receive(event) {
@@ -213,7 +213,7 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     },
     async finish() {
       try {
-        enqueueReport(runId);
+        backlog.addReport(runId);
         const isSent = await sender.flush(sender.hasTaken() ? FLUSH_MS : FLUSH_NOTHING_TAKEN_MS);
         if (!isSent) tell.unsent();
       } catch (error) {
@@ -223,36 +223,4 @@ export async function openClient(options: ClientOptions): Promise<Client> {
     isRescueWanted: () => isRescueWanted,
     [Symbol.asyncDispose]: () => sender[Symbol.asyncDispose](),
   };
-
-  /** Puts into the queue what earlier processes have told nobody but the files: of the run before this one, too. */
-  function catchUp(): void {
-    const events = readEvents(options.eventsPath);
-    const endOfLast = events.findLast(({ type }) => type === "run-finished" || type === "run-failed")?.seq ?? 0;
-    const before = kept.get().runId;
-    const add = (of: string, from: number, to: number) => {
-      for (const event of events) {
-        if (event.seq > from && event.seq <= to) own.add({ kind: "event", runId: of, event: { ...event } });
-      }
-    };
-    if (before !== null && before !== runId) {
-      add(before, own.lastSeq(), endOfLast);
-      if (existsSync(options.reportPath)) enqueueReport(before);
-    }
-    kept.begin(runId);
-    add(runId, own.lastSeq() > 0 ? own.lastSeq() : endOfLast, Number.POSITIVE_INFINITY);
-  }
-
-  /** Puts the report into the queue, once. */
-  function enqueueReport(of: string): void {
-    const text = readFileSync(options.reportPath, "utf8");
-    const reportedSha256 = createHash("sha256").update(text).digest("hex");
-    const report = JSON.parse(text) as RunReport;
-    if (kept.get().reportedSha256 === reportedSha256 || report.runId !== of) return;
-    const { isInstructed, bootInfo } = kept.get();
-    // Where the endpoint decides and has not sent this run, there is nothing of its to take back.
-    const isAbortMeant = !config.decides || isInstructed || report.code === "aborted" || report.target !== "untouched";
-    const events = readEvents(options.eventsPath);
-    for (const { entry } of messagesOf(report, { bootInfo, events, isAbortMeant })) own.add(entry);
-    kept.change({ reportedSha256 });
-  }
 }

@@ -4,7 +4,8 @@ import { nearest } from "../../config/nearest.ts";
 import { bootConfigurationSchema } from "../protocol/boot.ts";
 import { machineIdSchema, macSchema, nameSchema } from "../protocol/identity.ts";
 import { imageIdSchema, imageSchema } from "../protocol/image.ts";
-import { powerActions, powerAdapterSchema } from "./power/adapter.ts";
+import { powerActions } from "../protocol/power.ts";
+import { powerAdapterSchema } from "./power/adapter.ts";
 
 const quoted = "expected text (put a value made of digits in quotes)";
 

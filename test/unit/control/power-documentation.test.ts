@@ -2,8 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { powerActions } from "../../../src/control/protocol/power.ts";
 import { parseHostsFile } from "../../../src/control/server/hosts-file.ts";
-import { powerActions, powerAdapterSchema } from "../../../src/control/server/power/adapter.ts";
+import { powerAdapterSchema } from "../../../src/control/server/power/adapter.ts";
 import { powerPresets } from "../../../src/control/server/power/presets.ts";
 
 const text = readFileSync(join(import.meta.dir, "../../../docs/power.md"), "utf8");

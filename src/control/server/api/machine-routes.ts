@@ -1,6 +1,5 @@
 /** /machines: the fleet, for people. */
 import { z } from "zod";
-import { ReimageError } from "../../../errors.ts";
 import { machineIdSchema } from "../../protocol/identity.ts";
 import {
   changeMachineSchema,
@@ -190,11 +189,4 @@ export function addMachineRoutes(app: App, endpoint: Endpoint): void {
   app.openapi(cancel, async (context) => {
     return context.json(await cancelReinstall(store, actorOf(context), context.req.valid("param").reinstallId), 200);
   });
-}
-
-/** @throws ReimageError `invalid` */
-export function requireMachineId(text: string): string {
-  const parsed = machineIdSchema.safeParse(text);
-  if (!parsed.success) throw new ReimageError("invalid", `${JSON.stringify(text)} is no machine's UUID`);
-  return parsed.data;
 }

@@ -23,8 +23,6 @@ export interface WriteScope {
   readonly db: Transaction<Tables>;
   readonly nowMs: number;
   readonly actor: Actor;
-  /** Whether rows that are read must be locked; SQLite has one transaction at a time anyway. */
-  readonly isPostgres: boolean;
   readonly dialect: Dialect;
   /** Reads a machine and keeps it, or its name where there is none, from every other transaction; all that changes a machine's fate begins with it. */
   lockMachine(id: string): Promise<MachineRow | null>;
@@ -85,7 +83,6 @@ export async function openStore(options: StoreOptions): Promise<Store> {
         db: trx,
         nowMs: now(),
         actor,
-        isPostgres: dialect === "postgres",
         dialect,
         async lockMachine(id) {
           let query = trx.selectFrom("machines").selectAll().where("id", "=", id);

@@ -99,7 +99,7 @@ export async function approve(store: Store, actor: Actor, machineId: string, fin
 async function useCode(scope: WriteScope, code: string, machineId: string): Promise<void> {
   const sha256 = sha256Of(code);
   let query = scope.db.selectFrom("enrolment_codes").selectAll().where("code_sha256", "=", sha256);
-  query = scope.isPostgres ? query.forUpdate() : query;
+  query = scope.dialect === "postgres" ? query.forUpdate() : query;
   const row = await query.executeTakeFirst();
   const isGood =
     row !== undefined &&

@@ -20,7 +20,7 @@ const HOSTS_LOCK = 0x686f737473;
 export async function applyHosts(store: Store, hosts: Hosts): Promise<HostsPlan> {
   return await store.write(SERVE, async (scope) => {
     // Several serve processes may load the same file at the same time.
-    if (scope.isPostgres) await sql`select pg_advisory_xact_lock(${HOSTS_LOCK})`.execute(scope.db);
+    if (scope.dialect === "postgres") await sql`select pg_advisory_xact_lock(${HOSTS_LOCK})`.execute(scope.db);
     const ids = (hosts.machines ?? []).map(({ id }) => id).sort();
     for (const some of chunks(ids)) await scope.lockMachines(some);
     const plan = planHosts(hosts, await readFleet(scope));

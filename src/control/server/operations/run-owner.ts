@@ -9,7 +9,7 @@ export async function requireOwnRuns(
   scope: WriteScope,
   runs: readonly { readonly id: string; readonly machine_id: string }[],
 ): Promise<void> {
-  if (!scope.isPostgres || runs.length === 0) return; // SQLite has one process, and one transaction at a time
+  if (scope.dialect !== "postgres" || runs.length === 0) return; // SQLite has one process, and one transaction at a time
   const ids = runs.map(({ id }) => id);
   const rows = await scope.db.selectFrom("runs").select(["id", "machine_id"]).where("id", "in", ids).execute();
   const owners = new Map(rows.map(({ id, machine_id }) => [id, machine_id]));

@@ -53,7 +53,7 @@ export async function createFirstAdmin(store: Store, actor: Actor, keep: (token:
   if (await hasAdmin(store.db)) return false;
   const made = makeToken("admin");
   return await store.write(actor, async (scope) => {
-    if (scope.isPostgres) await sql`select pg_advisory_xact_lock(${FIRST_ADMIN_LOCK})`.execute(scope.db);
+    if (scope.dialect === "postgres") await sql`select pg_advisory_xact_lock(${FIRST_ADMIN_LOCK})`.execute(scope.db);
     if (await hasAdmin(scope.db)) return false;
     keep(made.token);
     await insertAdmin(scope, made, { name: "first", role: "admin", expiresInSeconds: null });

@@ -1,9 +1,8 @@
 /** Power adapters: which command switches a machine, as templates of argument arrays (pure). docs/power.md */
 import { z } from "zod";
 import { nearest } from "../../../config/nearest.ts";
+import { powerActions } from "../../protocol/power.ts";
 import { fillArgument, fillText, placeholdersOf, templateProblem, type Values } from "./template.ts";
-
-export const powerActions = ["on", "off", "reset", "status", "next-boot-network", "next-boot-disk"] as const;
 
 export type PowerAction = (typeof powerActions)[number];
 
