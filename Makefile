@@ -8,7 +8,7 @@ node_modules: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch node_modules
 
-check: node_modules build/dashboard/dashboard.js ## types, lint, format and unit tests
+check: node_modules build/dashboard/dashboard.js build/loaders/mbr.bin ## types, lint, format and unit tests
 	node_modules/.bin/tsc
 	node_modules/.bin/tsc -p src/control/dashboard
 	node_modules/.bin/biome check .
@@ -25,8 +25,13 @@ build/dashboard/dashboard.js: node_modules $(shell find src/control/dashboard sr
 	$(BUN) build --target=browser --minify --production --entry-naming=dashboard.[ext] --outdir=build/dashboard src/control/dashboard/main.tsx
 	$(BUN) build --target=browser --minify --outdir=build/dashboard src/control/dashboard/api-page.ts
 
+# The boot loaders of the lifeboat; they go into the executable as files.
+build/loaders/mbr.bin: node_modules scripts/fetch-loaders.ts
+	$(BUN) scripts/fetch-loaders.ts
+	@touch $@
+
 # Everything is taken from the npm package; nothing is downloaded, and .env or bunfig.toml where it runs mean nothing.
-build/reimage: node_modules build/dashboard/dashboard.js $(shell find src -name '*.ts') initramfs/tools.ts package.json
+build/reimage: node_modules build/dashboard/dashboard.js build/loaders/mbr.bin $(shell find src -name '*.ts') initramfs/tools.ts package.json
 	@mkdir -p build
 	$(BUN) build --compile --target=bun-linux-x64-baseline --compile-executable-path=$(BUN) --minify-syntax --minify-whitespace \
 		--no-compile-autoload-dotenv --no-compile-autoload-bunfig --outfile=$@ src/main.ts
