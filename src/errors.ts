@@ -26,6 +26,7 @@ export type ErrorCode =
   | "power" // a machine could not be switched, or asked whether it is on
   | "state" // what an earlier run left behind does not fit this run
   | "control" // the control endpoint gave no answer that counts
+  | "lifeboat" // there is no room for a lifeboat, or it cannot be made, found or taken away
   | "aborted" // somebody stopped the run before its first write
   | "database" // the database of the control endpoint
   // What the control endpoint answers; see server/api/problems.ts for the statuses.

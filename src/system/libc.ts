@@ -20,6 +20,9 @@ const libc = dlopen("libc.so.6", {
   lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
   lremovexattr: { args: ["ptr", "ptr"], returns: "i32" },
   reboot: { args: ["i32"], returns: "i32" },
+  swapon: { args: ["ptr", "i32"], returns: "i32" },
+  swapoff: { args: ["ptr"], returns: "i32" },
+  fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   inotify_init1: { args: ["i32"], returns: "i32" },
@@ -200,6 +203,28 @@ export function removeXattr(path: string | Buffer, attribute: string): void {
 export function rebootMachine(how: "reboot" | "poweroff" | "kexec"): void {
   const commands = { reboot: 0x01234567, poweroff: 0x4321fedc, kexec: 0x45584543 };
   check(libc.symbols.reboot(commands[how]), "reboot", how);
+}
+
+/** swapon(2). @param priority of the area; null leaves it to the kernel, which then shows a negative one */
+export function swapOn(path: string, priority: number | null): void {
+  const SWAP_FLAG_PREFER = 0x8000;
+  const flags = priority === null ? 0 : SWAP_FLAG_PREFER | (priority & 0x7fff);
+  check(libc.symbols.swapon(ptr(cString(path)), flags), "swapon", path);
+}
+
+/** swapoff(2). Reads back into memory all that lies there, so it may take as long as that. */
+export function swapOff(path: string): void {
+  check(libc.symbols.swapoff(ptr(cString(path))), "swapoff", path);
+}
+
+/**
+ * fallocate(2): `reserve` gives a file blocks of its own that read as zeros, and its length grows with them; `punch` takes
+ * them away again, and its length stays. EOPNOTSUPP where the file system cannot.
+ */
+export function allocateRange(fd: number, what: "reserve" | "punch", offsetBytes: number, sizeBytes: number): void {
+  const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
+  const mode = what === "punch" ? PUNCH_HOLE_KEEP_SIZE : 0;
+  check(libc.symbols.fallocate(fd, mode, offsetBytes, sizeBytes), "fallocate", `fd ${fd}`);
 }
 
 /** Memory whose address is a multiple of 4096, as O_DIRECT asks. */
