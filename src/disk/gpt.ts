@@ -129,7 +129,7 @@ function readLba(buffer: Buffer, offset: number): number {
 }
 
 /** A GUID as text: the first three groups are little-endian, the last two are bytes in order. */
-function readGuid(buffer: Buffer, offset: number): string {
+export function readGuid(buffer: Buffer, offset: number): string {
   const hex = (start: number, end: number) => buffer.toString("hex", offset + start, offset + end);
   const reversed = (start: number, end: number) =>
     Buffer.from(buffer.subarray(offset + start, offset + end))
@@ -137,6 +137,21 @@ function readGuid(buffer: Buffer, offset: number): string {
       .toString("hex");
   return [reversed(0, 4), reversed(4, 6), reversed(6, 8), hex(8, 10), hex(10, 16)].join("-");
 }
+
+/** Writes a GUID as `readGuid` reads it. */
+export function writeGuid(buffer: Buffer, offset: number, guid: string): void {
+  const bytes = Buffer.from(guid.replaceAll("-", ""), "hex");
+  if (bytes.length !== 16) throw new RangeError(`${guid} is no GUID`);
+  for (const [start, end] of GUID_GROUPS) bytes.subarray(start, end).reverse();
+  bytes.copy(buffer, offset);
+}
+
+/** The groups of a GUID that are stored the other way round. */
+const GUID_GROUPS = [
+  [0, 4],
+  [4, 6],
+  [6, 8],
+] as const;
 
 /** 36 UTF-16 units, ended by a zero or by the field. */
 function readName(entry: Buffer): string | null {
