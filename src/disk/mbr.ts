@@ -127,7 +127,8 @@ function overwrittenEbr(logical: readonly Partition[], ebrs: ReadonlySet<number>
   return null;
 }
 
-function readEntries(sector: Buffer): Entry[] {
+/** The four entries of a sector, used or not. */
+export function readEntries(sector: Buffer): Entry[] {
   return [0, 1, 2, 3].map((slot) => {
     const offset = TABLE_OFFSET + slot * ENTRY_BYTES;
     return {
