@@ -30,6 +30,10 @@ const libc = dlopen("libc.so.6", {
   read: { args: ["i32", "ptr", "u64"], returns: "i64" },
   __errno_location: { args: [], returns: "ptr" },
 });
+/** syscall(2) again, for kexec_file_load, which takes other types. */
+const kexec = dlopen("libc.so.6", {
+  syscall: { args: ["i64", "i64", "i64", "u64", "ptr", "u64"], returns: "i64" },
+});
 const errnoAddress = libc.symbols.__errno_location() as Pointer;
 
 /** A failed system call, shaped like the errors of node:fs (`code` is the errno's name). */
@@ -203,6 +207,28 @@ export function removeXattr(path: string | Buffer, attribute: string): void {
 export function rebootMachine(how: "reboot" | "poweroff" | "kexec"): void {
   const commands = { reboot: 0x01234567, poweroff: 0x4321fedc, kexec: 0x45584543 };
   check(libc.symbols.reboot(commands[how]), "reboot", how);
+}
+
+const SYS_KEXEC_FILE_LOAD = 320; // x86-64
+
+/**
+ * kexec_file_load(2): the kernel keeps a kernel and an initramfs in memory, for `rebootMachine("kexec")`. It copies both
+ * and hashes them: a second for a large initramfs.
+ */
+export function loadKexec(kernelFd: number, initramfsFd: number, commandLine: string): void {
+  const text = cString(commandLine);
+  const { syscall } = kexec.symbols;
+  check(
+    syscall(SYS_KEXEC_FILE_LOAD, kernelFd, initramfsFd, text.length, ptr(text), 0),
+    "kexec_file_load",
+    "the kernel",
+  );
+}
+
+/** Forgets what loadKexec has loaded. */
+export function unloadKexec(): void {
+  const KEXEC_FILE_UNLOAD = 1;
+  check(kexec.symbols.syscall(SYS_KEXEC_FILE_LOAD, -1, -1, 0, null, KEXEC_FILE_UNLOAD), "kexec_file_load", "unload");
 }
 
 /** swapon(2). @param priority of the area; null leaves it to the kernel, which then shows a negative one */
