@@ -23,6 +23,8 @@ export interface VmOptions {
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
+  /** The variables of the UEFI firmware, a copy of OVMF_VARS_4M.fd: kept. Fresh ones, which go away, unless given. */
+  readonly variables?: string;
   /** Adds a hardware watchdog (i6300esb) that resets the machine. */
   readonly watchdog?: boolean;
   /** A reboot restarts the machine; without it, a reboot ends QEMU, as powering off always does. */
@@ -58,8 +60,8 @@ export async function startVm(options: VmOptions): Promise<Vm> {
   const server = createServer().listen(qmpSocket);
   await once(server, "listening");
   const connection = once(server, "connection");
-  const variables = join(folder, "efivars.fd");
-  if (options.firmware === "uefi") await copyFile(join(ovmfFolder, "OVMF_VARS_4M.fd"), variables);
+  const variables = options.variables ?? join(folder, "efivars.fd");
+  if (options.firmware === "uefi" && options.variables === undefined) await copyFreshVariables(variables);
   const qemu = spawn("qemu-system-x86_64", [...machineArguments(options, variables), ...qmpArguments(qmpSocket)], {
     stdio: ["pipe", "pipe", "pipe"],
   });
@@ -108,6 +110,11 @@ export async function startVm(options: VmOptions): Promise<Vm> {
     kill,
     [Symbol.asyncDispose]: dispose,
   };
+}
+
+/** Variables of a firmware that has never run. */
+export async function copyFreshVariables(file: string): Promise<void> {
+  await copyFile(join(ovmfFolder, "OVMF_VARS_4M.fd"), file);
 }
 
 function endProcess(process: ChildProcess): void {
