@@ -10,6 +10,7 @@ import { resolveConfig } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { refuseUnsupported } from "../config/support.ts";
 import { asReimageError, describeError, type ErrorCode, ReimageError } from "../errors.ts";
+import { boardLifeboat, configAboard, countAttempt, isLifeboatNoted, unpackLifeboat } from "../init/boarding.ts";
 import { type Console, openConsoles } from "../init/consoles.ts";
 import { waitForTarget } from "../init/devices.ts";
 import { decideEnding, type Ending, endMachine } from "../init/ending.ts";
@@ -23,6 +24,9 @@ import { mountFromTable } from "../init/mount-table.ts";
 import { networkNeed, startNetwork } from "../init/network.ts";
 import { startShells } from "../init/shells.ts";
 import { startWatchdog, type Watchdog } from "../init/watchdog.ts";
+import { abandonLifeboat } from "../lifeboat/abandon.ts";
+import type { Lifeboat } from "../lifeboat/lifeboat.ts";
+import { isOldOsWhole } from "../lifeboat/record.ts";
 import { createConsoleSink } from "../report/console.ts";
 import type { Reporter, TargetState } from "../report/events.ts";
 import { createLogSink } from "../report/log.ts";
@@ -43,6 +47,7 @@ const workDir = "/run/reimage";
 const FAILURE_PAUSE_MILLISECONDS = 5000;
 const DRAIN_MILLISECONDS = 5000;
 /** Where there is no configuration that could say otherwise. */
+const DEFAULT_WAIT_SECONDS = 60;
 const DEFAULT_SHELLS = ["tty2", "tty3"];
 
 /** The session of `reimage init`: what is opened once and lives to the end. */
@@ -62,6 +67,10 @@ interface Ended {
   readonly config: Config | null;
   readonly watchdog: Watchdog | null;
   readonly control: Control;
+  /** What the machine was booted from; null: something else. */
+  readonly lifeboat: Lifeboat | null;
+  /** Why the run failed, in one line; null: it did not. */
+  readonly reason: string | null;
 }
 
 /** Runs, then ends the machine or exits with `RESCUE_STATUS`. @throws ReimageError `usage` outside the initramfs. */
@@ -109,12 +118,11 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
   let watchdog: Watchdog | null = null;
   let control = noControl;
   let runId: string | null = null;
+  let lifeboat: Lifeboat | null = null;
   try {
     for (const failure of await mountFromTable()) warn(reporter, describeError(failure));
     await clearLeftovers(workDir);
     await using _lock = await lockWorkDir(workDir); // against a technician's `reimage run` in a shell beside it
-    const isOver = hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched";
-    runId = (isOver ? readLastRunId(workDir) : null) ?? openRunId(workDir);
     const read = readConfig();
     config = read.config;
     for (const terminal of await startShells(config?.shells ?? DEFAULT_SHELLS, workDir)) {
@@ -124,9 +132,20 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
     const start = performance.now();
     for (const complaint of await loadModules(seen)) detail(reporter, complaint);
     detail(reporter, `drivers for ${seen.size} devices after ${Math.round(performance.now() - start)} ms`);
+    const isAboard = isLifeboatNoted();
+    if (isAboard) lifeboat = await boardLifeboat(config?.waitSeconds ?? DEFAULT_WAIT_SECONDS);
     if (config === null) throw read.error;
+    if (lifeboat !== null) {
+      config = configAboard(config, lifeboat.header, lifeboat.disk.path);
+      await countAttempt(lifeboat, workDir);
+      await unpackLifeboat(lifeboat, workDir, config);
+      const { state, attempts } = lifeboat.record;
+      detail(reporter, `booted from the lifeboat on ${lifeboat.disk.path}: state ${state}, attempt ${attempts}`);
+    }
+    const isOver = hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched";
+    runId = (isOver ? readLastRunId(workDir) : null) ?? openRunId(workDir);
     leaveOnFailure(config);
-    watchdog = await guardWith(config, reporter, guardian);
+    watchdog = await guardWith(config, reporter, guardian, isAboard);
     const availableBytes = await limitRunDirectory();
     detail(
       reporter,
@@ -142,19 +161,23 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
     const { waitSeconds } = config;
     const shared = { workDir, runId, reporter, waitSeconds };
     control = await openControl(config, { ...shared, lateSink, network: network.up() });
-    if (isOver) return { outcome: "success", target: "complete", code: null, config, watchdog, control };
+    const ended = { config, watchdog, control, lifeboat };
+    if (isOver) return { outcome: "success", target: "complete", code: null, reason: null, ...ended };
     const isUntouched = readLeftTarget(workDir) === "untouched";
     if (isUntouched) await waitForTarget(config);
     await network.ready().catch((error: unknown) => {
       if (isUntouched) throw error;
       warn(reporter, describeError(error)); // the image may be in memory by now
     });
-    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version });
-    const code = outcome.kind === "failed" ? outcome.error.code : null;
-    return { outcome: outcome.kind, target: outcome.target, code, config, watchdog, control };
+    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version, lifeboat });
+    const error = outcome.kind === "failed" ? outcome.error : null;
+    const reason = error === null ? null : describeError(error);
+    return { outcome: outcome.kind, target: outcome.target, code: error?.code ?? null, reason, ...ended };
   } catch (thrown) {
     const error = asReimageError(thrown);
-    const target = readLeftTarget(workDir);
+    // What was parked may not have come back; the record knows what has become of the target. Without it nobody does.
+    const isTouched = lifeboat === null ? isLifeboatNoted() : !isOldOsWhole(lifeboat.record.state);
+    const target = isTouched ? "partial" : readLeftTarget(workDir);
     const [reason, hint] = [describeError(error), error.hint ?? null];
     reporter.emit({ type: "run-failed", stage: null, target, code: error.code, reason, hint });
     try {
@@ -163,7 +186,7 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
     } catch (cause) {
       warn(reporter, `${reportPath(workDir)} cannot be written: ${describeError(cause)}`);
     }
-    return { outcome: "failed", target, code: error.code, config, watchdog, control };
+    return { outcome: "failed", target, code: error.code, reason, config, watchdog, control, lifeboat };
   }
 }
 
@@ -187,7 +210,12 @@ function readConfig(): { config: Config; error: null } | { config: null; error: 
   }
 }
 
-async function guardWith(config: Config, reporter: Reporter, guardian: Guardian): Promise<Watchdog | null> {
+async function guardWith(
+  config: Config,
+  reporter: Reporter,
+  guardian: Guardian,
+  isRepeatable: boolean,
+): Promise<Watchdog | null> {
   if (!config.watchdog.enabled) return null;
   const { timeoutSeconds } = config.watchdog;
   const stallSeconds = Math.max(config.watchdog.stallSeconds, config.waitSeconds + timeoutSeconds); // waiting is no stall
@@ -205,20 +233,24 @@ async function guardWith(config: Config, reporter: Reporter, guardian: Guardian)
   detail(reporter, `watchdog ${watchdog.path} (${watchdog.identity}) bites after ${watchdog.timeoutSeconds} s`);
   const onStall = () =>
     warn(reporter, `nothing has moved for ${stallSeconds} s; the disk is partly written, so the machine is not reset`);
-  guardian.guard(watchdog, { stallSeconds, target: readLeftTarget(workDir), onStall });
+  guardian.guard(watchdog, { stallSeconds, target: readLeftTarget(workDir), isRepeatable, onStall });
   return watchdog;
 }
 
 async function end(ended: Ended, session: Session): Promise<never> {
   const { consoles, guardian, reporter } = session;
   const { outcome, target, config, watchdog, control } = ended;
+  const isBack = await leaveLifeboat(ended, reporter);
   const how: Ending =
     config === null
-      ? "rescue"
+      ? isBack
+        ? "reboot"
+        : "rescue"
       : decideEnding({
           ...{ outcome, target, onSuccess: config.onSuccess, onFailure: config.onFailure },
-          isOldOsWanted: ended.code === "control" || ended.code === "aborted",
-          isRescueWanted: control.isRescueWanted(),
+          isOldOsWanted: isBack || ended.code === "control" || ended.code === "aborted",
+          isRescueWanted: !isBack && control.isRescueWanted(),
+          isRepeatable: isRepeatable(ended.lifeboat),
         });
   const drain = () => Promise.all(consoles.map((console) => console.drain(DRAIN_MILLISECONDS)));
   await Promise.all([drain(), control.finish()]); // the words for the person do not wait for the endpoint
@@ -237,6 +269,30 @@ async function end(ended: Ended, session: Session): Promise<never> {
   guardian[Symbol.dispose]();
   watchdog?.stop();
   process.exit(RESCUE_STATUS);
+}
+
+/** Whether starting the machine again carries on with the run. */
+function isRepeatable(lifeboat: Lifeboat | null): boolean {
+  return lifeboat !== null && lifeboat.record.attempts < lifeboat.header.mostAttempts;
+}
+
+/**
+ * After a failure: puts the old OS back where it is whole, else notes the reason. After a success: leaves nothing of this
+ * machine in the lifeboat. @returns whether the old OS boots again
+ */
+async function leaveLifeboat({ lifeboat, outcome, target, reason }: Ended, reporter: Reporter): Promise<boolean> {
+  if (lifeboat === null) return false;
+  try {
+    if (outcome === "success") await lifeboat.wipe();
+    else if (target === "untouched") {
+      await abandonLifeboat(lifeboat, reason ?? "unknown");
+      reporter.emit({ type: "step", stage: null, message: "the old boot sector is back: the old OS boots again" });
+      return true;
+    } else if (target === "partial") await lifeboat.advance({ reason });
+  } catch (error) {
+    warn(reporter, `the lifeboat: ${describeError(error)}`);
+  }
+  return false;
 }
 
 function warn(reporter: Reporter, message: string): void {

@@ -1,5 +1,4 @@
 /** `reimage plan`: judges everything as `run` would, changes nothing, and prints what would happen. */
-import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -9,6 +8,7 @@ import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
 import type { Reporter } from "../report/events.ts";
 import { formatBytes } from "../report/format.ts";
+import { lookingContext } from "../stages/context.ts";
 import { type Judgement, judge } from "../stages/judge.ts";
 import { nobody, type Overseer } from "../stages/overseer.ts";
 import { recordBytes } from "../system/memory.ts";
@@ -47,9 +47,12 @@ Exit status: 0 the run can begin, 2 wrong usage or configuration, 3 the run woul
           return null;
         },
       };
-      const handlers = { setTargetState: () => {}, keepRestored: () => {} };
-      const context = { workDir, runId: randomUUID(), overseer, reporter, waitSeconds: 0, ...handlers };
-      await using judged = await judge(config, context, { copy: false, memoryDir: nearestDirectory(runDir) });
+      const context = lookingContext({ workDir, overseer, reporter, isLiving: false });
+      await using judged = await judge(config, context, {
+        copy: false,
+        parks: false,
+        memoryDir: nearestDirectory(runDir),
+      });
       const plan = { ...describePlan(config, judged), warnings };
       process.stdout.write(json ? `${JSON.stringify(plan, null, 2)}\n` : formatPlan(plan));
     } finally {

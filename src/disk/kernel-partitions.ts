@@ -129,7 +129,11 @@ async function applyPartitions(devicePath: string, fd: number, wanted: readonly 
   }
 }
 
-/** The table on the disk itself; null where there is none. */
+/** The partition table that is on a disk now; null where there is none. @throws ReimageError `device-io` */
+export async function readPartitionTable(devicePath: string): Promise<PartitionTable | null> {
+  return await withDevice(devicePath, (_, handle) => readTable(devicePath, handle));
+}
+
 async function readTable(devicePath: string, handle: FileHandle): Promise<PartitionTable | null> {
   const pieces = new Map<string, Buffer>();
   const read: ReadBytes = (offsetBytes, lengthBytes) => pieces.get(`${offsetBytes}+${lengthBytes}`) ?? null;

@@ -4,6 +4,8 @@
 export interface MountInfo {
   /** `major:minor`; an anonymous `0:n` for btrfs. */
   readonly deviceNumber: string;
+  /** What of the file system is mounted: `/` for all of it. */
+  readonly root: string;
   readonly mountPoint: string;
   readonly type: string;
   readonly source: string;
@@ -17,13 +19,15 @@ export interface MountInfo {
 export function parseMountInfo(text: string): MountInfo[] {
   return text.split("\n").flatMap((line) => {
     const [before, after] = line.split(" - ", 2);
-    const [, , deviceNumber, , mountPoint, options] = before?.split(" ") ?? [];
+    const [, , deviceNumber, root, mountPoint, options] = before?.split(" ") ?? [];
     const [type, source, superOptions] = after?.split(" ") ?? [];
-    if (deviceNumber === undefined || mountPoint === undefined || options === undefined) return [];
+    if (deviceNumber === undefined || root === undefined || mountPoint === undefined || options === undefined)
+      return [];
     if (type === undefined || source === undefined || superOptions === undefined) return [];
     return [
       {
         deviceNumber,
+        root: unescapeOctal(root),
         mountPoint: unescapeOctal(mountPoint),
         type,
         source: unescapeOctal(source),

@@ -69,6 +69,33 @@ export async function mountReadOnly(device: string, directory: string, code: Err
   return makeMount(device, directory, type, code, restore);
 }
 
+/**
+ * Shows a file system that the running system may have mounted, once more and read-only, without what is mounted over its
+ * directories. One that is not mounted is mounted as by `mountReadOnly`.
+ * @throws ReimageError with `code`, also where only a part of it (a btrfs subvolume, a bind mount) is mounted.
+ */
+export async function mountLiving(device: string, directory: string, code: ErrorCode = "old-os"): Promise<Mount> {
+  const number = await readAttribute(`/sys/class/block/${await blockDeviceName(device)}`, "dev");
+  const mounts = (await readMounts()).filter((m) => m.source === device || m.deviceNumber === number);
+  if (mounts.length === 0) return await mountReadOnly(device, directory, code);
+  const type = await probeType(device, code);
+  const whole = mounts.find((mount) => mount.root === "/");
+  if (whole === undefined) {
+    throw new ReimageError(code, `of ${device} only a part is mounted, on ${mounts[0]?.mountPoint}`, {
+      hint: "a root in a btrfs subvolume, or in a container, cannot be armed from; use the network or a USB stick",
+    });
+  }
+  await runCommand("mount", ["--bind", whole.mountPoint, directory], { code });
+  const mount = makeMount(device, directory, type, code, async () => {});
+  try {
+    await runCommand("mount", ["-o", "remount,bind,ro", directory], { code });
+  } catch (error) {
+    await mount[Symbol.asyncDispose]();
+    throw error;
+  }
+  return mount;
+}
+
 /** Mounts for writing, never falling back to read-only. @throws ReimageError with `code` */
 export async function mountReadWrite(device: string, directory: string, code: ErrorCode = "new-os"): Promise<Mount> {
   const type = await probeType(device, code);

@@ -17,6 +17,8 @@ export interface InspectRequest {
   readonly source: ByteSource;
   /** Where a copy goes while the file is read; the copy is then what gets decoded. Null: no copy. */
   readonly copyTo: string | null;
+  /** Of the file as it was parked in a lifeboat; null: it was not. */
+  readonly parkedSha256: string | null;
   /** What vouches for the file, if anything does. */
   readonly manifest: Manifest | null;
   /** Whether somebody has signed the manifest: then what it says of the inside of the image need not be tried. */
@@ -33,6 +35,8 @@ export interface InspectRequest {
 export interface InspectedImage {
   readonly format: ImageFormat;
   readonly compressedSizeBytes: number;
+  /** Of the file; null where it was not read and nothing says it. */
+  readonly compressedSha256: string | null;
   /** Of the raw image. */
   readonly sizeBytes: number;
   readonly sha256: string;
@@ -61,6 +65,7 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
   const isRead = !(isSigned && request.isStreamed);
   const read = isRead ? await readWholeFile(source, format, copyTo, startProgress) : null;
   if (manifest !== null && read !== null) requireDigest(source, read.sha256, manifest);
+  if (request.parkedSha256 !== null && read?.sha256 !== request.parkedSha256) throw notAsParked(source.name);
   if (manifest !== null && manifest.raw.sizeBytes > target.sizeBytes) {
     throw tooLarge(source.name, manifest.raw.sizeBytes, target.sizeBytes);
   }
@@ -97,6 +102,7 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
     return {
       format,
       compressedSizeBytes: source.sizeBytes,
+      compressedSha256: read?.sha256 ?? manifest?.compressed.sha256 ?? null,
       sizeBytes,
       sha256,
       imageId: manifest?.imageId ?? `sha256:${sha256}`,
@@ -108,6 +114,12 @@ export async function inspectImage(request: InspectRequest): Promise<InspectedIm
       zeros: isZeroElsewhere ? zerosBeside(pieces, sizeBytes, target.sectorSizeBytes) : [],
     };
   }
+}
+
+function notAsParked(name: string): ReimageError {
+  return new ReimageError("image", `image ${name} in the lifeboat is not what was parked there`, {
+    hint: "somebody wrote to the lifeboat after it was armed, or the disk is faulty: test the disk, and arm again",
+  });
 }
 
 /** What the pieces leave out, in whole sectors: the image may end within one, and so may its last piece. */

@@ -17,15 +17,17 @@ export interface EndingFacts {
   readonly isOldOsWanted?: boolean;
   /** Whether the endpoint wants somebody to look at the machine. */
   readonly isRescueWanted?: boolean;
+  /** Whether the machine, started again, carries on from its lifeboat. */
+  readonly isRepeatable?: boolean;
 }
 
 /**
  * Decides (pure). A partly written disk overrules the configuration: image and retained files exist in RAM alone, and
- * a reboot would lose the identity of the machine for good.
+ * a reboot would lose the identity of the machine for good; unless there is a lifeboat, and attempts are left.
  */
 export function decideEnding(facts: EndingFacts): Ending {
   const { outcome, target, onSuccess, onFailure } = facts;
-  if (target === "partial") return "rescue";
+  if (target === "partial") return facts.isRepeatable ? "reboot" : "rescue";
   if (outcome === "success") return onSuccess === "poweroff" ? "poweroff" : "reboot";
   if (facts.isRescueWanted) return "rescue";
   if (facts.isOldOsWanted) return onFailure === "poweroff" ? "poweroff" : "reboot"; // nobody waits for a shell then

@@ -9,6 +9,8 @@ export interface GuardOptions {
   readonly stallSeconds: number;
   /** What an earlier process of the run has made of the target. */
   readonly target: TargetState;
+  /** Whether a reset leads back to the run, whatever has become of the target. */
+  readonly isRepeatable: boolean;
   /** Told, once for each stall, that nothing has moved while the target is partly written. */
   readonly onStall: () => void;
 }
@@ -33,8 +35,8 @@ export function createGuardian(): Guardian {
         if (event.type === "target-state") policy?.noteTargetState(event.state);
       },
     },
-    guard(watchdog, { stallSeconds, target, onStall }) {
-      const rules = createWatchdogPolicy(stallSeconds, nowSeconds(), target);
+    guard(watchdog, { stallSeconds, target, isRepeatable, onStall }) {
+      const rules = createWatchdogPolicy(stallSeconds, nowSeconds(), target, isRepeatable);
       policy = rules;
       watchdog.feed();
       const intervalMilliseconds = Math.max((watchdog.timeoutSeconds * 1000) / 4, 250);

@@ -15,11 +15,13 @@ export interface WatchdogPolicy {
  * A run without progress for `stallSeconds` is no longer fed, so that the machine is reset and boots what its disk
  * holds. While that is half a system, nothing but RAM holds the rest: then it is fed as long as this process lives,
  * with one warning for each stall; only a dead kernel or program lets the watchdog bite.
+ * @param isRepeatable whether a reset leads back to the run at every moment: the machine was booted from its lifeboat.
  */
 export function createWatchdogPolicy(
   stallSeconds: number,
   startSeconds: number,
   startTarget: TargetState,
+  isRepeatable: boolean,
 ): WatchdogPolicy {
   let lastProgressSeconds = startSeconds;
   let hasWarned = false;
@@ -34,7 +36,7 @@ export function createWatchdogPolicy(
     },
     decide(nowSeconds) {
       if (nowSeconds - lastProgressSeconds < stallSeconds) return "feed";
-      if (target !== "partial") return "starve";
+      if (target !== "partial" || isRepeatable) return "starve";
       if (hasWarned) return "feed";
       hasWarned = true;
       return "warn";

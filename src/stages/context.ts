@@ -1,5 +1,8 @@
 /** What every stage is handed beside its own input. */
 
+import { randomUUID } from "node:crypto";
+import { type BootSectors, plainBootSectors } from "../image/boot-sectors.ts";
+import type { Lifeboat } from "../lifeboat/lifeboat.ts";
 import type { Reporter, StageName, TargetState } from "../report/events.ts";
 import type { Overseer } from "./overseer.ts";
 import type { Restored } from "./restored.ts";
@@ -13,10 +16,30 @@ export interface StageContext {
   readonly overseer: Overseer;
   /** How long to wait for disks that the configuration names; 0: they must be there now. */
   readonly waitSeconds: number;
-  /** Records what has become of the target, durably over a crash of this process, before it becomes so. @throws ReimageError `aborted` */
-  setTargetState(state: TargetState): void;
+  /** What the machine has booted from, and goes back to when its power is cut; null: everything is in memory alone. */
+  readonly lifeboat: Lifeboat | null;
+  readonly bootSectors: BootSectors;
+  /** Whether the old OS is running: it is only looked at then, where it is mounted already. */
+  readonly isLiving: boolean;
+  /**
+   * Records what has become of the target before it becomes so, durably over a crash of this process, and with a lifeboat
+   * over a power cut. @throws ReimageError `aborted`
+   */
+  setTargetState(state: TargetState): Promise<void>;
   /** Records what was restored, before the commit that makes it count. */
-  keepRestored(restored: Restored): void;
+  keepRestored(restored: Restored): Promise<void>;
+}
+
+/** The context of what judges a run and never begins it. */
+export function lookingContext(
+  given: Pick<StageContext, "workDir" | "overseer" | "reporter" | "isLiving">,
+): StageContext {
+  const neverWrites = async () => {};
+  return {
+    ...given,
+    ...{ runId: randomUUID(), waitSeconds: 0, lifeboat: null, bootSectors: plainBootSectors },
+    ...{ setTargetState: neverWrites, keepRestored: neverWrites },
+  };
 }
 
 /** Tells what a stage is doing, in words for the operator. */

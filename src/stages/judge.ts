@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { refuseUnsupported } from "../config/support.ts";
 import type { BootInfo } from "../disk/boot-info.ts";
+import type { FoundFileSystem } from "../disk/find-filesystem.ts";
 import { checkUnused, chooseTarget, parseSwaps } from "../disk/guard.ts";
 import type { Disk } from "../disk/inventory.ts";
 import { parseMountInfo } from "../disk/mounts.ts";
@@ -23,19 +24,24 @@ import { createProgress } from "../report/progress.ts";
 import { parseRetentionList } from "../retention/list.ts";
 import { type RetainedSelection, selectRetained } from "../retention/select.ts";
 import { missingTools } from "../system/commands.ts";
-import { type MemoryFacts, type MemoryNeed, readMemory, requireMemory } from "../system/memory.ts";
+import { foreseeMemory, type MemoryFacts, type MemoryNeed, readMemory, requireMemory } from "../system/memory.ts";
 import { type StageContext, step, warn } from "./context.ts";
 import { resolveSource } from "./image-source.ts";
 import { type Located, locate } from "./locate.ts";
 import { mountOldOs, type OldOs, readBootInfo, readOldFile } from "./old-os.ts";
 import { type ImageLocation, openSource } from "./open-source.ts";
 import { requireAgreed } from "./overseer.ts";
+import type { Vouching } from "./vouching.ts";
 
 /** What was judged good. The old OS stays mounted until this is disposed. */
 export interface Judgement extends AsyncDisposable {
   readonly target: Disk;
   readonly otherDisks: readonly Disk[];
   readonly oldOs: OldOs | null;
+  /** What the configuration calls the old file systems, and where they are. */
+  readonly oldFileSystems: readonly { readonly spec: string; readonly found: FoundFileSystem }[];
+  /** The small files that vouch for the image. */
+  readonly vouching: Vouching["files"];
   readonly image: InspectedImage & { readonly location: ImageLocation; readonly table: PartitionTable };
   readonly isSigned: boolean;
   readonly hasManifest: boolean;
@@ -47,6 +53,8 @@ export interface Judgement extends AsyncDisposable {
 export interface JudgeOptions {
   /** Whether an image that lies on the target is copied into the work directory. */
   readonly copy: boolean;
+  /** Whether the image will be in a lifeboat, so that no memory is needed for it. */
+  readonly parks: boolean;
   /** Whose room counts: where the run keeps, or would keep, the image and the retained files. */
   readonly memoryDir: string;
 }
@@ -63,7 +71,7 @@ export async function judge(config: Config, context: StageContext, options: Judg
   const rules = readRetentionList(config);
   await using stack = new AsyncDisposableStack();
   const located = stack.use(await locate(config, source, context.waitSeconds));
-  const oldOs = await mountOldOs(located, context.workDir);
+  const oldOs = await mountOldOs(located, context);
   if (oldOs !== null) stack.use(oldOs);
 
   const bootInfo = await readBootInfo(oldOs);
@@ -94,12 +102,12 @@ export async function judge(config: Config, context: StageContext, options: Judg
   }
   const memory = {
     need: {
-      imageBytes: opened.copyReason === null ? 0 : opened.source.sizeBytes,
+      imageBytes: opened.copyReason === null || options.parks ? 0 : opened.source.sizeBytes,
       retainedBytes: retained?.totalBytes ?? 0,
       // What this program takes beyond the image and the files: its buffers, and what the decoder takes.
       workingSetBytes: bufferBytes + decoderMemoryBytes[await readFormat(opened.source)],
     },
-    facts: await readMemory(options.memoryDir),
+    facts: context.isLiving ? await foreseeMemory() : await readMemory(options.memoryDir),
   };
   requireMemory(memory.need, memory.facts, options.memoryDir);
   if (manifest !== null) {
@@ -110,6 +118,7 @@ export async function judge(config: Config, context: StageContext, options: Judg
   const image = await inspectImage({
     source: opened.source,
     copyTo: options.copy ? copyTo : null,
+    parkedSha256: context.lifeboat?.header.image.sha256 ?? null,
     manifest,
     isSigned,
     isStreamed: opened.location.kind === "url",
@@ -129,6 +138,8 @@ export async function judge(config: Config, context: StageContext, options: Judg
     target,
     otherDisks: located.disks.filter((disk) => disk.name !== target.name),
     oldOs,
+    oldFileSystems: namedFileSystems(config, located),
+    vouching: opened.files,
     image: {
       ...image,
       table: outline.table,
@@ -141,6 +152,11 @@ export async function judge(config: Config, context: StageContext, options: Judg
     memory,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
+}
+
+function namedFileSystems(config: Config, { oldRoot, oldMounts }: Located): Judgement["oldFileSystems"] {
+  const mounts = [...oldMounts].map(([point, found]) => ({ spec: config.old.mounts[point] ?? "", found }));
+  return oldRoot === null ? mounts : [{ spec: config.old.root, found: oldRoot }, ...mounts];
 }
 
 function readRetentionList(config: Config) {
@@ -175,12 +191,22 @@ function judgeTarget(config: Config, located: Located, bootInfo: BootInfo | null
       hint: `if it is not write-protected itself (a switch, a worn out medium), allow it: blockdev --setrw ${target.path}`,
     });
   }
+  const lifeboatDisk = context.lifeboat?.disk ?? target;
+  if (lifeboatDisk.deviceNumber !== target.deviceNumber) {
+    throw new ReimageError(
+      "target",
+      `the lifeboat is on ${lifeboatDisk.path}, and the target would be ${target.path}`,
+      {
+        hint: "disconnect the disk that is a copy of the other one, and arm the machine again",
+      },
+    );
+  }
   // Our own mounts and volume groups are gone before the write; the full check is made again then.
   const ours = join(context.workDir, "mnt");
   const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
   const foreign = mounts.filter((mount) => mount.mountPoint !== ours && !mount.mountPoint.startsWith(`${ours}/`));
   const holders = target.holders.filter((holder) => !located.ownHolders.includes(holder));
-  checkUnused({ ...target, holders }, foreign, parseSwaps(readFileSync("/proc/swaps", "utf8")));
+  if (!context.isLiving) checkUnused({ ...target, holders }, foreign, parseSwaps(readFileSync("/proc/swaps", "utf8")));
   step(
     context,
     "save",

@@ -2,9 +2,10 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type BootInfo, bootInfoPath, parseBootInfo } from "../disk/boot-info.ts";
-import { mountReadOnly } from "../disk/mounts.ts";
+import { mountReadOnly as mountAlone, mountLiving } from "../disk/mounts.ts";
 import { ReimageError } from "../errors.ts";
 import { openRootedDirectory } from "../retention/rooted.ts";
+import type { StageContext } from "./context.ts";
 import type { Located } from "./locate.ts";
 import { mountPointBelow } from "./mount-point.ts";
 
@@ -13,8 +14,15 @@ export interface OldOs extends AsyncDisposable {
   readonly root: string;
 }
 
-/** Mounts the old root and its further file systems read-only, no journal replayed. Null for a machine without an old OS. */
-export async function mountOldOs(located: Located, workDir: string): Promise<OldOs | null> {
+/**
+ * Mounts the old root and its further file systems read-only, no journal replayed; where the old OS is running, shows them
+ * once more without what is mounted over them. Null for a machine without an old OS.
+ */
+export async function mountOldOs(
+  located: Located,
+  { workDir, isLiving }: Pick<StageContext, "workDir" | "isLiving">,
+): Promise<OldOs | null> {
+  const mountReadOnly = isLiving ? mountLiving : mountAlone;
   if (located.oldRoot === null) return null;
   const root = join(workDir, "mnt", "old");
   mkdirSync(root, { recursive: true });

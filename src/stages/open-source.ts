@@ -5,7 +5,7 @@ import { hideCredentials } from "../config/names.ts";
 import type { Config } from "../config/schema.ts";
 import { findFileSystem } from "../disk/find-filesystem.ts";
 import { type Disk, deviceToDisks, readDisks } from "../disk/inventory.ts";
-import { type Mount, mountReadOnly } from "../disk/mounts.ts";
+import { type Mount, mountLiving, mountReadOnly } from "../disk/mounts.ts";
 import { ReimageError } from "../errors.ts";
 import { type ByteSource, openFileSource } from "../image/byte-source.ts";
 import type { StageContext } from "./context.ts";
@@ -20,7 +20,9 @@ export type ImageLocation =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "filesystem"; readonly fileSystem: string; readonly path: string }
   /** On the servers of the configuration. */
-  | { readonly kind: "url" };
+  | { readonly kind: "url" }
+  /** In the lifeboat that the machine was booted from. */
+  | { readonly kind: "lifeboat" };
 
 /** The image file and what vouches for it. */
 export interface OpenSource extends Vouching {
@@ -46,6 +48,11 @@ export async function openSource(
   const vouch = (root: string) =>
     readVouching(config, placeOfImage(config, source, { root, web }), placeOfManifest(config, source, { root, web }));
   const name = hideCredentials(config.image.source);
+  if (context.lifeboat !== null) {
+    const vouching = await vouch("/"); // the small files are in the initramfs
+    const bytes = stack.use(await context.lifeboat.openImage());
+    return { ...vouching, source: bytes, copyReason: null, location: { kind: "lifeboat" } };
+  }
   if (source.kind === "url") {
     const vouching = await vouch("/");
     if (config.image.mirrors.length > 0 && vouching.manifest === null) {
@@ -75,7 +82,7 @@ export async function openSource(
       hint: "put it on a plain partition: logical volumes are not active while the target is written",
     });
   }
-  const { directory } = stack.use(await mountSource(device, context.workDir));
+  const { directory } = stack.use(await mountSource(device, context));
   const vouching = await vouch(directory);
   const bytes = stack.use(await openFileSource(await pathIn(directory, source.path), name));
   return { ...vouching, source: bytes, copyReason: isOnTarget ? "on-target" : null, location: source };
@@ -89,15 +96,23 @@ export async function reopenSource(
   stack: AsyncDisposableStack,
 ): Promise<ByteSource> {
   const name = hideCredentials(config.image.source);
+  if (location.kind === "lifeboat") return stack.use(await openParked(context));
   if (location.kind === "url") return stack.use(await createWebSource(config, context, "write").open());
   if (location.kind === "file") return stack.use(await openFileSource(location.path, name));
   const found = await findFileSystem(location.fileSystem, { disks: await readDisks(), code: "image" });
-  const { directory } = stack.use(await mountSource(found.device, context.workDir));
+  const { directory } = stack.use(await mountSource(found.device, context));
   return stack.use(await openFileSource(await pathIn(directory, location.path), name));
 }
 
-async function mountSource(device: string, workDir: string): Promise<Mount> {
+async function openParked({ lifeboat }: StageContext): Promise<ByteSource> {
+  if (lifeboat !== null) return await lifeboat.openImage();
+  throw new ReimageError("state", "the image of this run is in a lifeboat, and the machine was not booted from it", {
+    hint: "start the machine from its own disk: it boots the lifeboat",
+  });
+}
+
+async function mountSource(device: string, { workDir, isLiving }: StageContext): Promise<Mount> {
   const directory = join(workDir, "mnt", "source");
   mkdirSync(directory, { recursive: true });
-  return await mountReadOnly(device, directory, "image");
+  return await (isLiving ? mountLiving : mountReadOnly)(device, directory, "image");
 }

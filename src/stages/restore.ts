@@ -4,12 +4,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { type BootInfo, bootInfoPath, formatBootInfo } from "../disk/boot-info.ts";
-import { relocateGpt } from "../disk/gpt-relocate.ts";
 import type { Disk } from "../disk/inventory.ts";
 import { addPartitions, forgetPartitions, rereadPartitions, verifyPartitions } from "../disk/kernel-partitions.ts";
 import { mountReadOnly, mountReadWrite } from "../disk/mounts.ts";
 import { asReimageError, ReimageError } from "../errors.ts";
-import { clearPartitionTable, commitHead, writeBackupTable } from "../image/commit.ts";
 import { createProgress } from "../report/progress.ts";
 import { formatReport, type RunReport } from "../report/report-json.ts";
 import { type RetainedArchive, verifyArchive } from "../retention/archive.ts";
@@ -29,35 +27,36 @@ import type { Written } from "./write.ts";
 /**
  * @throws ReimageError. Before the commit the disk does not boot then, and can be restored again from what is in memory;
  * after it (`target: complete`) the disk boots, and only the kernel of this run does not know its partitions.
+ * @param before what an earlier attempt has restored and proven completely, where only the commit is left to do.
  */
 export async function restore(
   config: Config,
   saved: Saved,
   written: Written,
   context: StageContext,
+  before: Restored | null,
 ): Promise<Restored> {
+  const { bootSectors } = context;
   const head = readHead(written);
   const target = await guardTarget(saved.target, "partial");
   const { path } = target;
-  // The image may bring a backup GPT, and a run that was killed during its commit may have left a disk that boots.
-  await withTarget(target, (device) => clearPartitionTable(device, saved.table.lastUsedByteEnd));
+  await withTarget(target, (device) => bootSectors.beginRestoring(device, saved.table));
 
-  await forgetPartitions(path);
-  await addPartitions(path, saved.table);
-  const retained = await personalise(config, target, saved, written, context);
-  context.keepRestored({ retained });
-
+  let restored = before;
+  if (restored === null) {
+    await forgetPartitions(path);
+    await addPartitions(path, saved.table);
+    restored = { retained: await personalise(config, target, saved, written, context) };
+    await context.keepRestored(restored);
+  }
   await withTarget(await guardTarget(saved.target, "partial"), async (device) => {
-    const isGpt = saved.table.type === "gpt";
-    const moved = isGpt ? relocateGpt(head, saved.table.sectorSizeBytes, device.sizeBytes) : null;
-    if (moved !== null) await writeBackupTable(device, moved.backup, moved.backupOffsetBytes);
-    step(context, "restore", "committing: the first MiB is written, and the disk boots from here on");
-    await commitHead(device, moved?.head ?? head);
+    step(context, "restore", "committing: the first MiB is written, and the disk boots the new OS from here on");
+    await bootSectors.commit(device, head, saved.table);
   });
-  context.setTargetState("complete"); // whatever fails now: the disk boots
+  await context.setTargetState("complete"); // whatever fails now: the disk boots
   await rereadPartitions(path);
   await verifyPartitions(path, saved.table);
-  return { retained };
+  return restored;
 }
 
 /** The first MiB, as it was held back: it is written from here, and from here alone. */

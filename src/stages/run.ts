@@ -5,11 +5,15 @@ import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
 import { unmountBelow } from "../disk/mounts.ts";
 import { asReimageError, describeError, ReimageError } from "../errors.ts";
+import { type BootSectors, plainBootSectors } from "../image/boot-sectors.ts";
+import { lifeboatBootSectors } from "../lifeboat/boot-sectors.ts";
+import type { Lifeboat } from "../lifeboat/lifeboat.ts";
 import type { Reporter, StageName, TargetState } from "../report/events.ts";
 import { writeReport } from "../report/report-json.ts";
-import type { StageContext } from "./context.ts";
+import { type StageContext, step } from "./context.ts";
 import { beginWriting, requireNotAborted } from "./first-write.ts";
 import type { Overseer } from "./overseer.ts";
+import { discardParked, parkProgress, parkSaved } from "./parking.ts";
 import { protectOthers } from "./protect.ts";
 import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import { restore } from "./restore.ts";
@@ -35,6 +39,8 @@ export interface RunOptions {
   readonly reporter: Reporter;
   readonly waitSeconds: number;
   readonly version: string;
+  /** What the machine was booted from, to carry on over power cuts; null: everything is kept in memory alone. */
+  readonly lifeboat: Lifeboat | null;
 }
 
 /**
@@ -42,7 +48,8 @@ export interface RunOptions {
  * the work directory (`lockWorkDir`). Never throws: every ending is an outcome, an event and a report.json.
  */
 export async function runStages(config: Config, options: RunOptions): Promise<Outcome> {
-  const { workDir, runId, reporter, overseer } = options;
+  const { workDir, runId, reporter, overseer, lifeboat } = options;
+  const bootSectors: BootSectors = lifeboat === null ? plainBootSectors : lifeboatBootSectors(lifeboat.header);
   let state: RunState | null = null;
   let stage: StageName | null = null;
 
@@ -54,15 +61,18 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     state = next;
   }
   const context: StageContext = {
-    keepRestored: (restored) => keep({ restored }),
-    workDir,
-    runId,
-    overseer,
-    reporter,
+    ...{ workDir, runId, overseer, reporter, lifeboat, bootSectors, isLiving: false },
     waitSeconds: options.waitSeconds,
-    setTargetState(target) {
+    async keepRestored(restored) {
+      keep({ restored });
+      if (lifeboat === null) return;
+      await parkProgress(lifeboat, workDir, "restored");
+      await discardParked(lifeboat);
+    },
+    async setTargetState(target) {
       if (state?.target === "untouched") beginWriting(workDir, runId);
       keep({ target });
+      if (target === "partial") await lifeboat?.advance({ state: "writing" });
       reporter.emit({ type: "target-state", state: target });
     },
   };
@@ -86,11 +96,18 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     if (state.target === "complete") return succeed(state); // killed between the commit and the last word
     const saved = state.saved ?? (await timed("save", () => saveAfresh(config, context)));
     keep({ saved });
+    if (lifeboat?.record.state === "armed") {
+      await parkSaved(lifeboat, workDir);
+      step(context, "save", "image and retained files are in the lifeboat, and were read back");
+    }
     await using _protection = await protectOthers(saved.target, context);
     const written =
       state.written ?? (await timed("write", () => write(config, saved, context, state?.target ?? "partial")));
     keep({ written });
-    await timed("restore", () => restore(config, saved, written, context));
+    if (lifeboat?.record.state === "writing") await parkProgress(lifeboat, workDir, "written");
+    const { restored } = state;
+    if (restored !== null && lifeboat !== null) await discardParked(lifeboat); // its power may have been cut while it did
+    await timed("restore", () => restore(config, saved, written, context, restored));
     return succeed(state);
   } catch (thrown) {
     return await fail(asReimageError(thrown));

@@ -34,7 +34,7 @@ export interface Saved {
 
 /** @throws ReimageError for everything that would not end well; no disk has been changed then. */
 export async function save(config: Config, context: StageContext): Promise<Saved> {
-  await using judged = await judge(config, context, { copy: true, memoryDir: context.workDir });
+  await using judged = await judge(config, context, { copy: true, parks: false, memoryDir: context.workDir });
   const { image, oldOs, retained, target } = judged;
   let archive: RetainedArchive | null = null;
   if (oldOs !== null && retained !== null) {

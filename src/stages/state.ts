@@ -32,10 +32,7 @@ const statePath = (workDir: string) => join(workDir, "state.json");
  * @throws ReimageError `state` where a run with another image, target, old OS or retention list has begun to write.
  */
 export function readState(workDir: string, config: Config): RunState {
-  // Which servers the image is read from, and how patiently, may change: it is known by its digests.
-  const { mirrors: _mirrors, ca: _ca, timeoutSeconds: _timeout, stallSeconds: _stall, ...image } = config.image;
-  const { target, old, retention } = config;
-  const configSha256 = createHash("sha256").update(JSON.stringify({ image, target, old, retention })).digest("hex");
+  const configSha256 = digestOf(config);
   const fresh: RunState = { configSha256, target: "untouched", saved: null, written: null, restored: null };
   const left = readLeft(workDir);
   if (left === null || left.saved === null) return fresh;
@@ -48,6 +45,23 @@ export function readState(workDir: string, config: Config): RunState {
       hint: `finish that run with its own configuration, or give it up for good by removing ${workDir}`,
     },
   );
+}
+
+function digestOf(config: Config): string {
+  // Which servers the image is read from, and how patiently, may change: it is known by its digests.
+  const { mirrors: _mirrors, ca: _ca, timeoutSeconds: _timeout, stallSeconds: _stall, ...image } = config.image;
+  const { target, old, retention } = config;
+  return createHash("sha256").update(JSON.stringify({ image, target, old, retention })).digest("hex");
+}
+
+/**
+ * Makes a state that was brought back from elsewhere this machine's own: what names a device in the configuration may be
+ * another name at each boot. @throws ReimageError `state` where there is none.
+ */
+export function adoptState(workDir: string, config: Config, change: (left: RunState) => RunState): void {
+  const left = readLeft(workDir);
+  if (left === null) throw new ReimageError("state", `${workDir} has no state of a run to carry on`);
+  writeState(workDir, { ...change(left), configSha256: digestOf(config) });
 }
 
 function readLeft(workDir: string): RunState | null {

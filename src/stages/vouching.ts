@@ -14,6 +14,8 @@ export interface Vouching {
   /** Whether a configured key vouches for the manifest. */
   readonly isSigned: boolean;
   readonly map: BlockMap | null;
+  /** The small files as they were read, by what stands behind the name of the image. */
+  readonly files: readonly { readonly suffix: string; readonly data: Buffer }[];
 }
 
 /**
@@ -35,9 +37,15 @@ export async function readVouching(config: Config, image: Place, manifest: Place
   if (data === null && manifest !== null) {
     throw new ReimageError("image", `manifest ${nameOf(place)} is not there`, { hint: "check image.manifest" });
   }
-  if (data !== null && isSigned) await verify(config.image.publicKey, place, data);
+  const signature = data !== null && isSigned ? await verify(config.image.publicKey, place, data) : null;
   const parsed = data === null ? null : parseManifest(data.toString(), nameOf(place));
-  return { manifest: parsed, isSigned, map: await readMap(withSuffix(image, ".bmap"), parsed, isSigned) };
+  const map = await readMap(withSuffix(image, ".bmap"), parsed, isSigned);
+  const files = [
+    ...(data === null ? [] : [{ suffix: ".manifest.json", data }]),
+    ...(signature === null ? [] : [{ suffix: ".manifest.json.minisig", data: signature }]),
+    ...(map === null ? [] : [{ suffix: ".bmap", data: map.data }]),
+  ];
+  return { manifest: parsed, isSigned, map: map?.map ?? null, files };
 }
 
 function isKeyConfigured({ image: { publicKey, publicKeyNamed } }: Config): boolean {
@@ -49,7 +57,7 @@ function isKeyConfigured({ image: { publicKey, publicKeyNamed } }: Config): bool
   });
 }
 
-async function verify(publicKeyPath: string, place: Place, manifest: Buffer): Promise<void> {
+async function verify(publicKeyPath: string, place: Place, manifest: Buffer): Promise<Buffer> {
   const signature = await readSmall(withSuffix(place, ".minisig"), LARGEST_MANIFEST_BYTES);
   if (signature === null) {
     throw new ReimageError("signature", `a public key is configured, and manifest ${nameOf(place)} has no signature`, {
@@ -57,13 +65,18 @@ async function verify(publicKeyPath: string, place: Place, manifest: Buffer): Pr
     });
   }
   verifyMinisign(parsePublicKeys(readFileSync(publicKeyPath, "utf8")), signature.toString(), manifest);
+  return signature;
 }
 
 /**
  * The block map. One that the manifest names must be there, and be that one. One that lies beside an image without saying
  * so in a manifest counts too: it is tried before anything is written. Where a key is configured nothing unsigned counts.
  */
-async function readMap(place: Place, manifest: Manifest | null, isSigned: boolean): Promise<BlockMap | null> {
+async function readMap(
+  place: Place,
+  manifest: Manifest | null,
+  isSigned: boolean,
+): Promise<{ readonly map: BlockMap; readonly data: Buffer } | null> {
   const named = manifest?.blockMap ?? null;
   if (named === null && isSigned) return null;
   const data = await readSmall(place, LARGEST_BLOCK_MAP_BYTES);
@@ -83,5 +96,5 @@ async function readMap(place: Place, manifest: Manifest | null, isSigned: boolea
       },
     );
   }
-  return parseBlockMap(data.toString(), nameOf(place));
+  return { map: parseBlockMap(data.toString(), nameOf(place)), data };
 }

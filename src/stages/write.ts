@@ -4,10 +4,9 @@ import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { BlockDevice } from "../disk/block-device.ts";
 import { ReimageError } from "../errors.ts";
-import { clearBootSectors } from "../image/commit.ts";
 import { decoderName } from "../image/decode.ts";
 import { readBack, readbackError } from "../image/readback.ts";
-import type { Region } from "../image/regions.ts";
+import { overlapsAny, type Region } from "../image/regions.ts";
 import { type JudgedImage, type WrittenBody, writePieces } from "../image/write.ts";
 import { requireJudgedTable } from "../image/written-table.ts";
 import { readAsZero, writeZeros, zeroRegions } from "../image/zeros.ts";
@@ -35,9 +34,11 @@ export async function write(config: Config, saved: Saved, context: StageContext,
   const target = await guardTarget(saved.target, state);
   await using device = await openTarget(target);
 
-  context.setTargetState("partial");
-  await clearBootSectors(device);
-  step(context, "write", `writing to ${target.path}, ${decoderName(image.format)}; it does not boot until the end`);
+  await context.setTargetState("partial");
+  await context.bootSectors.beginWriting(device, saved.table);
+  const meanwhile = context.lifeboat === null ? "it does not boot until the end" : "a power cut leads back to here";
+  step(context, "write", `writing to ${target.path}, ${decoderName(image.format)}; ${meanwhile}`);
+  requireOutside(context.bootSectors.keep, image.zeros);
   if (image.zeros.length > 0)
     await withProgress(context, "clearing what the image leaves out", image.zeros, zeroRegions, device);
   const body = await writeBody(image, device, context);
@@ -71,7 +72,7 @@ async function openJudged(
 async function writeBody(image: JudgedImage, device: BlockDevice, context: StageContext): Promise<WrittenBody> {
   const progress = createProgress(context.reporter, "write", "writing the image", totalBytes(image.pieces));
   const onProgress = (bytes: number) => progress.advance(bytes);
-  const body = await writePieces(image, image.pieces, device, { skip: [], onProgress });
+  const body = await writePieces(image, image.pieces, device, { skip: context.bootSectors.keep, onProgress });
   progress.done();
   return body;
 }
@@ -92,7 +93,8 @@ async function prove(
   let { sha256, wrong } = await read();
   if (wrong.length > 0) {
     warn(context, "write", `${readbackError(device.path, wrong).message}; they are written once more`);
-    await writePieces(image, wrong, device, { skip: [], writesZeros: true, onProgress: () => {} });
+    const { keep } = context.bootSectors;
+    await writePieces(image, wrong, device, { skip: keep, writesZeros: true, onProgress: () => {} });
     ({ sha256, wrong } = await read());
     if (wrong.length > 0) throw readbackError(device.path, wrong);
   }
@@ -113,6 +115,13 @@ async function withProgress(
   const progress = createProgress(context.reporter, "write", what, totalBytes(regions));
   await run(regions, device, (bytes) => progress.advance(bytes));
   progress.done();
+}
+
+/** What is cleared is written too. The place of the lifeboat was chosen outside of it. */
+function requireOutside(keep: readonly Region[], zeros: readonly Region[]): void {
+  const touched = zeros.find((region) => overlapsAny(region, keep));
+  if (touched === undefined) return;
+  throw new ReimageError("bug", `the image has zeros at byte ${touched.offsetBytes}, where the lifeboat lies`);
 }
 
 function totalBytes(regions: readonly Region[]): number {

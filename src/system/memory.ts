@@ -30,6 +30,17 @@ export async function readMemory(workDir: string): Promise<MemoryFacts> {
   };
 }
 
+/** Kernel, unpacked initramfs and this program, on a machine with 512 MB (docs/compatibility.md): what a run does not have. */
+const initramfsTakesBytes = 240 << 20;
+
+/** The memory facts of the initramfs that this machine is going to boot. */
+export async function foreseeMemory(): Promise<MemoryFacts> {
+  const kibibytes = /^MemTotal:\s+(\d+) kB$/m.exec(await readFile("/proc/meminfo", "utf8"))?.[1];
+  if (kibibytes === undefined) throw new ReimageError("bug", "/proc/meminfo has no MemTotal");
+  const availableBytes = Math.max(0, Number(kibibytes) * 1024 - initramfsTakesBytes);
+  return { availableBytes, workDirFreeBytes: availableBytes, workDirIsMemory: true };
+}
+
 /** What the record of a run takes: its events and log over hours, its state and report, and the first MiB of the disk. */
 export const recordBytes = 16 << 20;
 

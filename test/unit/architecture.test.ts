@@ -15,10 +15,13 @@ const everySource = readdirSync(join(project, "src"), { recursive: true, encodin
 
 /** What each folder of src/ may import from, besides itself and the files directly in src/. */
 const allowed: Record<string, readonly string[]> = {
-  commands: ["control", "init", "stages", "pack", "http", "image", "disk", "retention", "config", "report", "system"],
-  init: ["stages", "disk", "config", "report", "system"],
-  stages: ["http", "image", "disk", "retention", "config", "report", "system"],
+  commands: ["control", "init", "arming", "one-shot", "lifeboat", "stages", "pack", "http", "image", "disk", "retention", "config", "report", "system"],
+  init: ["stages", "lifeboat", "disk", "config", "report", "system"],
+  arming: ["stages", "one-shot", "lifeboat", "image", "disk", "config", "report", "system"],
+  stages: ["lifeboat", "http", "image", "disk", "retention", "config", "report", "system"],
   pack: ["image", "disk", "system"],
+  "one-shot": ["lifeboat", "disk", "report", "system"],
+  lifeboat: ["image", "disk", "report", "system"],
   control: ["http", "disk", "config", "report", "system"],
   http: ["image", "report"],
   image: ["disk", "system"],

@@ -14,6 +14,7 @@ test("mountinfo: optional fields, octal escapes, and lines that are none", () =>
   expect(parseMountInfo(text)).toEqual([
     {
       deviceNumber: "98:0",
+      root: "/mnt1",
       mountPoint: "/mnt2",
       type: "ext3",
       source: "/dev/root",
@@ -22,6 +23,7 @@ test("mountinfo: optional fields, octal escapes, and lines that are none", () =>
     },
     {
       deviceNumber: "0:50",
+      root: "/",
       mountPoint: "/my data\\x",
       type: "btrfs",
       source: "/dev/sda 1",

@@ -29,6 +29,7 @@ async function inspect(content: Buffer, changes: Partial<InspectRequest>, sector
   return await inspectImage({
     source,
     copyTo: null,
+    parkedSha256: null,
     manifest: null,
     isSigned: false,
     isStreamed: false,

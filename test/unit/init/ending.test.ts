@@ -19,6 +19,12 @@ describe("decideEnding", () => {
     expect(decideEnding({ outcome, target, onSuccess: "reboot", onFailure })).toBe(ending);
   });
 
+  test("a half-written disk is carried on with where there is a lifeboat, whatever onFailure says", () => {
+    const facts = { outcome: "failed", target: "partial", onSuccess: "reboot", isRepeatable: true } as const;
+    expect(decideEnding({ ...facts, onFailure: "shell" })).toBe("reboot");
+    expect(decideEnding({ ...facts, onFailure: "poweroff", isRepeatable: false })).toBe("rescue");
+  });
+
   test("success can power off", () => {
     const facts = { outcome: "success", target: "complete", onFailure: "shell" } as const;
     expect(decideEnding({ ...facts, onSuccess: "poweroff" })).toBe("poweroff");

@@ -6,7 +6,7 @@ import type { Event, EventBody } from "../../../src/report/events.ts";
 
 describe("the watchdog's policy", () => {
   test("feeds while there is progress and starves when there is none", () => {
-    const policy = createWatchdogPolicy(60, 0, "untouched");
+    const policy = createWatchdogPolicy(60, 0, "untouched", false);
     expect(policy.decide(59)).toBe("feed");
     expect(policy.decide(60)).toBe("starve");
     policy.noteProgress(61);
@@ -15,7 +15,7 @@ describe("the watchdog's policy", () => {
   });
 
   test("never starves while the disk is half written, and warns once for each stall", () => {
-    const policy = createWatchdogPolicy(60, 0, "untouched");
+    const policy = createWatchdogPolicy(60, 0, "untouched", false);
     policy.noteTargetState("partial");
     expect([60, 70, 1000].map(policy.decide)).toEqual(["warn", "feed", "feed"]);
     policy.noteProgress(1001);
@@ -23,11 +23,15 @@ describe("the watchdog's policy", () => {
   });
 
   test("knows of a half-written disk from before a restart", () => {
-    expect(createWatchdogPolicy(60, 0, "partial").decide(61)).toBe("warn");
+    expect(createWatchdogPolicy(60, 0, "partial", false).decide(61)).toBe("warn");
+  });
+
+  test("starves at a half-written disk too where a reset leads back to the run", () => {
+    expect(createWatchdogPolicy(60, 0, "partial", true).decide(61)).toBe("starve");
   });
 
   test("starves again once the disk is complete", () => {
-    const policy = createWatchdogPolicy(60, 0, "partial");
+    const policy = createWatchdogPolicy(60, 0, "partial", false);
     policy.noteTargetState("complete");
     expect(policy.decide(60)).toBe("starve");
   });

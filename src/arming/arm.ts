@@ -1,0 +1,158 @@
+/**
+ * Arming: while the old OS runs, everything is judged, a lifeboat is filled, and then one sector makes the machine boot it.
+ * Until that sector is written a power cut leaves the old OS as it was.
+ */
+import { randomUUID } from "node:crypto";
+import type { Config } from "../config/schema.ts";
+import type { Disk } from "../disk/disk.ts";
+import { readPartitionTable } from "../disk/kernel-partitions.ts";
+import { withPrivateNode } from "../disk/private-node.ts";
+import { ReimageError } from "../errors.ts";
+import type { Region } from "../image/regions.ts";
+import { writeProven } from "../lifeboat/boot-sectors.ts";
+import { type ArchiveFile, newcArchive } from "../lifeboat/boot-volume/cpio.ts";
+import { readLoader } from "../lifeboat/boot-volume/loaders.ts";
+import { type BootVolumeRequest, bootVolumeSizeBytes, fatTypeByte } from "../lifeboat/boot-volume/volume.ts";
+import { diskIdentity, keepSwitchPlan, type LifeboatHeader } from "../lifeboat/header.ts";
+import { bootLayout, layOutBulk } from "../lifeboat/layout.ts";
+import { formatNote, imagePath, notePath } from "../lifeboat/note.ts";
+import { claimPlace } from "../lifeboat/places/claim.ts";
+import type { PlaceKind } from "../lifeboat/places/place.ts";
+import { planSwitch } from "../lifeboat/switch/plan.ts";
+import { type StageContext, step } from "../stages/context.ts";
+import type { Judgement } from "../stages/judge.ts";
+import { reopenSource } from "../stages/open-source.ts";
+import { factsRoomBytes } from "../stages/parking.ts";
+import { version } from "../version.ts";
+import { fillLifeboat, readHead } from "./fill.ts";
+import type { BootFacts } from "./firmware-checks.ts";
+import { writeKeptNote } from "./kept-note.ts";
+
+export interface ArmRequest {
+  readonly config: Config;
+  readonly judged: Judgement;
+  readonly context: StageContext;
+  readonly boot: BootFacts;
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  readonly commandLine: string;
+  /** The configuration and what it names. */
+  readonly carried: readonly ArchiveFile[];
+  readonly mostAttempts: number;
+  readonly only?: PlaceKind;
+  readonly stateDir: string;
+}
+
+/** What was done, for the operator. */
+export interface Armed {
+  readonly uuid: string;
+  readonly disk: Disk;
+  readonly kind: PlaceKind;
+  readonly description: string;
+  readonly sizeBytes: number;
+}
+
+/** @throws ReimageError `lifeboat` where there is no place for it, or it cannot be proven; the old OS is as it was then. */
+export async function arm(request: ArmRequest): Promise<Armed> {
+  const { judged, context, stateDir } = request;
+  const disk = judged.target;
+  const uuid = randomUUID();
+  const draft = volumeRequest(request, uuid, 0);
+  const volumeBytes = await bootVolumeSizeBytes(draft);
+  const { layout, sizeBytes: bulkBytes } = layOutBulk({
+    imageBytes: judged.image.compressedSizeBytes,
+    retainedBytes: retainedRoomBytes(judged),
+    factsBytes: factsRoomBytes(judged.image.pieces.length),
+  });
+  const oldTable = await readPartitionTable(disk.path);
+  if (oldTable === null) throw new ReimageError("lifeboat", `${disk.path} has no partition table that can be put back`);
+
+  await using place = await claimPlace({
+    disk,
+    table: oldTable,
+    forbidden: writtenRegions(judged),
+    needs: { bootBytes: bootLayout.volume + volumeBytes, bulkBytes },
+    ...(request.only === undefined ? {} : { only: request.only }),
+  });
+  step(context, "save", `the lifeboat goes into ${place.description}`);
+  const volume: Region = { offsetBytes: place.boot.offsetBytes + bootLayout.volume, sizeBytes: volumeBytes };
+  const oldHead = await readHead(disk);
+  const plan = planSwitch({
+    ...{ oldHead, uuid, bootVolume: volume },
+    firmware: request.boot.firmware,
+    ...{ sectorSizeBytes: disk.sectorSizeBytes, diskSizeBytes: disk.sizeBytes },
+    fatTypeByte: await fatTypeByte(draft),
+    entriesOffsetBytes: place.boot.offsetBytes + bootLayout.tableEntries,
+    espUuid: request.boot.espUuid,
+    bootCode: await readLoader("mbr.bin"),
+  });
+
+  await using stack = new AsyncDisposableStack();
+  const image = await reopenSource(request.config, judged.image.location, context, stack);
+  const described: Omit<LifeboatHeader, "volume" | "image"> = {
+    ...{ uuid, version, layout, oldTable, oldNames: oldNames(judged) },
+    disk: diskIdentity(disk),
+    firmware: request.boot.firmware,
+    ...{ boot: place.boot, bulk: place.bulk, undo: place.undo },
+    switching: keepSwitchPlan(plan),
+    mostAttempts: request.mostAttempts,
+  };
+  const volumeFor = volumeRequest(request, uuid, place.boot.offsetBytes);
+  const { compressedSha256 } = judged.image;
+  await fillLifeboat({ place, disk, described, volume, volumeFor, plan, oldHead, image, compressedSha256, context });
+
+  writeKeptNote(stateDir, { kind: "lifeboat", uuid, offsetBytes: place.boot.offsetBytes, undo: place.undo });
+  await place.seal();
+  place.keep();
+  await withPrivateNode(disk.path, (device) =>
+    writeProven(device, { offsetBytes: plan.sectorOffsetBytes, data: plan.lifeboatSector }),
+  );
+  const sizeBytes = [place.boot, ...place.bulk].reduce((sum, region) => sum + region.sizeBytes, 0);
+  return { uuid, disk, kind: place.kind, description: place.description, sizeBytes };
+}
+
+function volumeRequest(request: ArmRequest, uuid: string, offsetBytes: number): BootVolumeRequest {
+  const { boot, judged, carried, kernelPath, initramfsPath, commandLine } = request;
+  const vouching = judged.vouching.map(({ suffix, data }) => ({
+    path: `${imagePath}${suffix}`,
+    content: data,
+    mode: 0o600,
+  }));
+  const note = { path: notePath, content: Buffer.from(formatNote({ uuid, offsetBytes })), mode: 0o600 };
+  return {
+    firmware: boot.firmware,
+    sectorSizeBytes: judged.target.sectorSizeBytes === 4096 ? 4096 : 512,
+    ...{ kernelPath, initramfsPath, commandLine, uuid },
+    configArchive: newcArchive([...carried, ...vouching, note]),
+    loaderPaths: boot.loaderPaths,
+    ...(boot.loaderPath === null ? {} : { loaderPath: boot.loaderPath }),
+  };
+}
+
+/**
+ * What the new image writes: its content, what is cleared beside it, and its partitions, into whose file systems the
+ * retained files are restored while the lifeboat is still needed.
+ */
+function writtenRegions({ image }: Judgement): Region[] {
+  const partitions = image.table.partitions.map(({ startBytes, sizeBytes }) => ({
+    offsetBytes: startBytes,
+    sizeBytes,
+  }));
+  return [...image.pieces, ...image.zeros, ...partitions];
+}
+
+/** The archive, with a header and a line of its index for each file, and what they may grow by until the machine is booted. */
+function retainedRoomBytes({ retained }: Judgement): number {
+  if (retained === null) return 0;
+  return Math.ceil(retained.totalBytes * 1.1) + retained.count * 4096 + (8 << 20);
+}
+
+/** PARTUUID= and PARTLABEL= are found in the table on the disk, and device names change: those partitions go by number. */
+function oldNames({ oldFileSystems, target }: Judgement): Record<string, number> {
+  const names: Record<string, number> = {};
+  for (const { spec, found } of oldFileSystems) {
+    if (/^(LABEL|UUID)=/.test(spec) || found.partitionNumber === null) continue;
+    if (found.disk?.deviceNumber === target.deviceNumber) names[spec] = found.partitionNumber;
+  }
+  return names;
+}

@@ -1,0 +1,142 @@
+/** `reimage arm`: judges everything in the running old OS, and makes the next boot reimage's. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Armed, arm } from "../arming/arm.ts";
+import { carriedConfig, formatOverrides, nextCommandLine } from "../arming/carried.ts";
+import { type BootFacts, readBootFacts } from "../arming/firmware-checks.ts";
+import { readKeptNote, writeKeptNote } from "../arming/kept-note.ts";
+import { ReimageError } from "../errors.ts";
+import { newcArchive } from "../lifeboat/boot-volume/cpio.ts";
+import { describeFallback, type OneShotUndo, setOneShot } from "../one-shot/one-shot.ts";
+import { createConsoleSink } from "../report/console.ts";
+import type { Reporter } from "../report/events.ts";
+import { formatBytes } from "../report/format.ts";
+import { createReporter } from "../report/reporter.ts";
+import { lookingContext, type StageContext } from "../stages/context.ts";
+import { type Judgement, judge } from "../stages/judge.ts";
+import { nobody } from "../stages/overseer.ts";
+import { type ArmOptions, armOptionsUsage, parseArmOptions } from "./arm-options.ts";
+import { type Command, exitStatus } from "./command.ts";
+
+export const armCommand: Command = {
+  name: "arm",
+  summary: "on the running old system: judge everything, and make the next boot reimage this machine",
+  usage: `reimage arm [options]
+
+Judges everything as \`reimage plan\` would, on the running system. Then puts a lifeboat (kernel, initramfs, configuration and
+image) on the disk, where the new image does not write, and makes the machine boot it. From there a power cut only means
+that it carries on. Nothing of the old system is destroyed by arming; \`reimage disarm\` takes everything back.
+
+${armOptionsUsage}
+
+Exit status: 0 armed, 2 wrong usage or configuration, 3 refused and nothing was changed.
+`,
+  async run(args) {
+    if (process.geteuid?.() !== 0)
+      throw new ReimageError("usage", "arming writes to the disk and needs root", { hint: "use sudo" });
+    const options = parseArmOptions(args);
+    if (readKeptNote(options.stateDir) !== null) {
+      throw new ReimageError("lifeboat", "this machine is armed already", {
+        hint: "`reimage status` says how; `reimage disarm` takes it back, and then it can be armed anew",
+      });
+    }
+    const workDir = mkdtempSync(join(tmpdir(), "reimage-arm-"));
+    try {
+      mkdirSync(join(workDir, "mnt"));
+      const reporter = openReporter(options.json);
+      const context = lookingContext({ workDir, overseer: nobody, reporter, isLiving: true });
+      const result = options.isRamWanted ? await armInMemory(options, context) : await armSafely(options, context);
+      process.stdout.write(options.json ? `${JSON.stringify(result.data, null, 2)}\n` : result.text);
+    } finally {
+      rmSync(workDir, { recursive: true, force: true });
+    }
+    return exitStatus.done;
+  },
+};
+
+interface Result {
+  readonly data: object;
+  readonly text: string;
+}
+
+function openReporter(json: boolean): Reporter {
+  const stream = json ? process.stderr : process.stdout;
+  const kind = stream.isTTY ? "terminal" : "line";
+  return createReporter([createConsoleSink([{ kind, write: (text) => void stream.write(text) }])], 0);
+}
+
+/** With a lifeboat; where none fits, and the operator accepts it, without. */
+async function armSafely(options: ArmOptions, context: StageContext): Promise<Result> {
+  const boot = await readBootFacts(options.kernelPath, options.loaderPath);
+  try {
+    await using judged = await judge(options.config, context, { copy: false, parks: true, memoryDir: context.workDir });
+    const armed = await arm({
+      ...{ judged, context, boot, config: options.config },
+      ...{ kernelPath: options.kernelPath, initramfsPath: options.initramfsPath, stateDir: options.stateDir },
+      commandLine: commandLineOf(options),
+      carried: carriedConfig(options.config, options.configPath),
+      mostAttempts: options.attempts,
+      ...(options.place === null ? {} : { only: options.place }),
+    });
+    return { data: describe(armed, judged), text: formatArmed(armed, judged, boot) };
+  } catch (error) {
+    if (!(error instanceof ReimageError) || error.code !== "lifeboat" || !options.acceptsRisk) throw error;
+    context.reporter.emit({
+      type: "warning",
+      stage: "save",
+      message: `${error.message}; everything is kept in memory instead`,
+    });
+    return await armInMemory(options, context);
+  }
+}
+
+async function armInMemory(options: ArmOptions, context: StageContext): Promise<Result> {
+  await using judged = await judge(options.config, context, { copy: false, parks: false, memoryDir: context.workDir });
+  const undo = await setOneShot({
+    root: "/",
+    ...{ kernelPath: options.kernelPath, initramfsPath: options.initramfsPath },
+    configArchive: newcArchive(carriedConfig(options.config, options.configPath)),
+    commandLine: commandLineOf(options),
+    ...(options.method === null ? {} : { method: options.method }),
+  });
+  writeKeptNote(options.stateDir, { kind: "one-shot", undo });
+  return {
+    data: { mode: "ram", target: judged.target, method: undo.method, done: undo.done },
+    text: formatOneShot(undo, judged),
+  };
+}
+
+function commandLineOf({ overrides, append }: ArmOptions): string {
+  const current = readFileSync("/proc/cmdline", "utf8");
+  return nextCommandLine(current, [...formatOverrides(overrides), ...(append === null ? [] : [append])]);
+}
+
+function describe(armed: Armed, judged: Judgement) {
+  const { uuid, disk, kind, description, sizeBytes } = armed;
+  return { mode: "lifeboat", uuid, target: disk, place: { kind, description, sizeBytes }, image: judged.image.imageId };
+}
+
+function formatArmed({ disk, description, sizeBytes }: Armed, judged: Judgement, boot: BootFacts): string {
+  return `Armed: the next start of this machine replaces its system with image ${judged.image.imageId}.
+Target     ${disk.path}, ${formatBytes(disk.sizeBytes)}, serial ${disk.serial ?? "unknown"}: ALL OF IT WILL BE OVERWRITTEN
+Lifeboat   ${formatBytes(sizeBytes)} in ${description}; this machine boots it by ${boot.firmware === "bios" ? "its boot sector" : "its partition table"}
+Power cuts now, and until the disk is written: the machine starts the lifeboat, which starts over
+           while the disk is written: the lifeboat writes it again
+           after the commit: the new system starts
+           whatever fails before the disk is written brings the old system back
+Undo       reimage disarm (until the machine is restarted)
+Next       restart the machine
+`;
+}
+
+function formatOneShot({ method, done }: OneShotUndo, judged: Judgement): string {
+  return `Armed without a lifeboat: the next start of this machine replaces its system with image ${judged.image.imageId}.
+Target     ${judged.target.path}, ${formatBytes(judged.target.sizeBytes)}: ALL OF IT WILL BE OVERWRITTEN
+Boots once by ${method}: ${done.join("; ")}
+If it fails ${describeFallback(method)}
+POWER CUTS while the disk is written leave this machine without a system and without its files
+Undo       reimage disarm (until the machine is restarted)
+Next       restart the machine
+`;
+}

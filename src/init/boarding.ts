@@ -1,0 +1,95 @@
+/**
+ * Boarding: the machine was booted from its lifeboat. The lifeboat is found, the attempt is counted, and what was parked
+ * comes back, so that the run carries on where the power was cut.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config/schema.ts";
+import { readDisks } from "../disk/inventory.ts";
+import { addPartitions, forgetPartitions, partitionPath } from "../disk/kernel-partitions.ts";
+import { ReimageError } from "../errors.ts";
+import { type FoundLifeboat, findLifeboat } from "../lifeboat/find.ts";
+import type { LifeboatHeader } from "../lifeboat/header.ts";
+import { type Lifeboat, openLifeboat } from "../lifeboat/lifeboat.ts";
+import { imagePath, notePath, parseNote } from "../lifeboat/note.ts";
+import { isOldOsWhole } from "../lifeboat/record.ts";
+import { readRegions } from "../lifeboat/region-io.ts";
+import { unpackParked } from "../stages/parking.ts";
+import { waitFor } from "./devices.ts";
+
+/** Whether this initramfs was booted from a lifeboat. */
+export function isLifeboatNoted(): boolean {
+  return existsSync(notePath);
+}
+
+/**
+ * Waits for the disk with the lifeboat, and opens it.
+ * @throws ReimageError `target` where it does not appear in time, `lifeboat` where it is not to be trusted.
+ */
+export async function boardLifeboat(waitSeconds: number): Promise<Lifeboat> {
+  const wanted = parseNote(readFileSync(notePath, "utf8"));
+  const find = async (): Promise<FoundLifeboat | null> => findLifeboat(await readDisks(), wanted);
+  const { disk, header } = await waitFor(`the disk with the lifeboat ${wanted.uuid}`, find, waitSeconds);
+  return await openLifeboat(disk, header);
+}
+
+/**
+ * Counts this boot as an attempt at the state that the record is in.
+ * @throws ReimageError `lifeboat` where there were too many.
+ */
+export async function countAttempt(lifeboat: Lifeboat, workDir: string): Promise<void> {
+  const marker = join(workDir, "attempt-counted");
+  if (existsSync(marker)) return; // the program was started again, not the machine
+  const { attempts, state, reason } = lifeboat.record;
+  if (attempts >= lifeboat.header.mostAttempts) {
+    const last = reason === null ? "" : `; the last failure was: ${reason}`;
+    throw new ReimageError("lifeboat", `the machine was started ${attempts} times in state ${state}${last}`, {
+      hint: "find out what stops it (power, disk, memory) before it is tried again",
+    });
+  }
+  await lifeboat.advance({ attempts: attempts + 1 });
+  writeFileSync(marker, "");
+}
+
+/**
+ * Makes the machine what the run expects: the old partitions known to the kernel while the old OS is whole, and what was
+ * parked in the work directory.
+ * @throws ReimageError `lifeboat` where the lifeboat does not hold what was put into it.
+ */
+export async function unpackLifeboat(lifeboat: Lifeboat, workDir: string, config: Config): Promise<void> {
+  const { disk, header, record } = lifeboat;
+  if (record.state === "armed") await requireWholeVolume(lifeboat);
+  if (isOldOsWhole(record.state)) {
+    await forgetPartitions(disk.path);
+    await addPartitions(disk.path, header.oldTable);
+  }
+  await unpackParked(lifeboat, workDir, config);
+}
+
+/** The configuration as it holds here: the image is in the lifeboat, and old partitions are known by their numbers (pure). */
+export function configAboard(config: Config, header: LifeboatHeader, diskPath: string): Config {
+  const onDisk = (spec: string): string => {
+    const number = header.oldNames[spec];
+    return number === undefined ? spec : partitionPath(diskPath, number);
+  };
+  const mounts = Object.fromEntries(Object.entries(config.old.mounts).map(([point, spec]) => [point, onDisk(spec)]));
+  return {
+    ...config,
+    image: { ...config.image, source: imagePath, manifest: null, mirrors: [] },
+    old: { root: onDisk(config.old.root), mounts },
+  };
+}
+
+/** What was booted is what was put there: somebody may have written to it since. */
+async function requireWholeVolume({ disk, header, withDevice }: Lifeboat): Promise<void> {
+  const { offsetBytes, sizeBytes, sha256 } = header.volume;
+  const hash = createHash("sha256");
+  await withDevice(async (device) => {
+    for await (const piece of readRegions(device, [{ offsetBytes, sizeBytes }], 0, sizeBytes)) hash.update(piece);
+  });
+  if (hash.digest("hex") === sha256) return;
+  throw new ReimageError("lifeboat", `the boot volume of the lifeboat on ${disk.path} was changed after it was armed`, {
+    hint: "find out who writes there, and arm the machine again",
+  });
+}

@@ -1,0 +1,86 @@
+/** Finds a lifeboat by what it holds. Where it should be is only where to look first. */
+import { openBlockDevice } from "../disk/block-device.ts";
+import type { Disk } from "../disk/disk.ts";
+import { describeDisk } from "../disk/guard.ts";
+import { ReimageError } from "../errors.ts";
+import { alignedBuffer } from "../system/libc.ts";
+import { diskIdentity, type LifeboatHeader, looksLikeHeader, parseHeader } from "./header.ts";
+import { bootLayout } from "./layout.ts";
+
+/** A header that belongs to the disk that it was read from, as far as it says itself. */
+export interface FoundLifeboat {
+  readonly disk: Disk;
+  readonly header: LifeboatHeader;
+}
+
+/** What is looked for. */
+export interface Wanted {
+  readonly uuid: string;
+  /** Where it was made; it is found anywhere else too. */
+  readonly offsetBytes: number;
+}
+
+/** Boot extents begin at multiples of this. */
+const stepBytes = 1 << 20;
+
+/**
+ * The one lifeboat with that UUID, on any of the disks. A copy of the whole disk holds a copy of the lifeboat: then the
+ * disk counts that the header describes.
+ * @returns null where there is none.
+ * @throws ReimageError `lifeboat` where two disks are equally right.
+ */
+export async function findLifeboat(disks: readonly Disk[], wanted: Wanted): Promise<FoundLifeboat | null> {
+  const found: FoundLifeboat[] = [];
+  for (const disk of disks) {
+    const header = await readHeaderAt(disk, wanted.offsetBytes).catch(ignoreUnreadable);
+    if (header?.uuid === wanted.uuid) found.push({ disk, header });
+  }
+  if (found.length === 0) {
+    for (const disk of disks) {
+      const header = await searchDisk(disk, wanted.uuid).catch(ignoreUnreadable);
+      if (header !== null) found.push({ disk, header });
+    }
+  }
+  return chooseLifeboat(found);
+}
+
+/** A card reader without a card, or another disk that is broken, is no reason not to find it. */
+function ignoreUnreadable(error: unknown): null {
+  if (error instanceof ReimageError && error.code === "device-io") return null;
+  throw error;
+}
+
+/** Of several copies, the one on the disk that its header describes (pure). @throws ReimageError `lifeboat` */
+export function chooseLifeboat(found: readonly FoundLifeboat[]): FoundLifeboat | null {
+  const own = found.filter(({ disk, header }) => Bun.deepEquals(diskIdentity(disk), header.disk));
+  const [only] = own;
+  if (own.length === 1 && only !== undefined) return only;
+  if (found.length === 0) return null;
+  const list = found.map(({ disk }) => `\n  ${describeDisk(disk)}`).join("");
+  const problem = own.length > 1 ? "several disks hold the same lifeboat" : "the lifeboat was made for another disk";
+  throw new ReimageError("lifeboat", `${problem}, and nothing is written to any of them:${list}`, {
+    hint: "disconnect the disk that is a copy, and start the machine again",
+  });
+}
+
+/** The header at an absolute byte of a disk; null where there is none that is whole, or that was made for there. */
+export async function readHeaderAt(disk: Disk, offsetBytes: number): Promise<LifeboatHeader | null> {
+  if (offsetBytes < 0 || offsetBytes + bootLayout.headerBytes > disk.sizeBytes) return null;
+  await using device = await openBlockDevice(disk.path, { write: false, exclusive: false });
+  const block = alignedBuffer(bootLayout.headerBytes);
+  await device.readDirectAt(block, offsetBytes);
+  const header = parseHeader(block);
+  return header?.boot.offsetBytes === offsetBytes ? header : null;
+}
+
+async function searchDisk(disk: Disk, uuid: string): Promise<LifeboatHeader | null> {
+  await using device = await openBlockDevice(disk.path, { write: false, exclusive: false });
+  const start = alignedBuffer(4096);
+  for (let at = 0; at + bootLayout.headerBytes <= disk.sizeBytes; at += stepBytes) {
+    await device.readDirectAt(start, at);
+    if (!looksLikeHeader(start)) continue;
+    const header = await readHeaderAt(disk, at);
+    if (header?.uuid === uuid) return header;
+  }
+  return null;
+}
