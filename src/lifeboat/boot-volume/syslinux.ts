@@ -7,8 +7,7 @@ import { ReimageError } from "../../errors.ts";
 
 const SECTOR_BYTES = 512;
 const MAGIC = 0x3eb202fe;
-const LOAD_ADDRESS = 0x8000;
-const SEGMENT_BYTES = 0x10000;
+const MAXIMUM_EXTENT_SECTORS = 127;
 const EXTENT_BYTES = 10;
 /** Two copies of an empty "auxiliary data vector" end the file; nothing here uses it. */
 const ADV_SECTORS = 2;
@@ -63,16 +62,11 @@ function findPatchArea(ldlinux: Buffer): number {
   throw new ReimageError("bug", "ldlinux.sys is not that of SYSLINUX 6");
 }
 
-/** The BIOS cannot read across a 64 KiB boundary of memory, nor 64 KiB at once. */
+/** The BIOS reads less than 64 KiB at once. */
 function contiguousExtents(firstSector: number, sectors: number): { sector: number; count: number }[] {
   const extents: { sector: number; count: number }[] = [];
-  let address = LOAD_ADDRESS;
-  for (let done = 0; done < sectors; ) {
-    const untilBoundary = (SEGMENT_BYTES - (address % SEGMENT_BYTES)) / SECTOR_BYTES;
-    const count = Math.min(sectors - done, untilBoundary, SEGMENT_BYTES / SECTOR_BYTES - 1);
-    extents.push({ sector: firstSector + done, count });
-    done += count;
-    address += count * SECTOR_BYTES;
+  for (let done = 0; done < sectors; done += MAXIMUM_EXTENT_SECTORS) {
+    extents.push({ sector: firstSector + done, count: Math.min(sectors - done, MAXIMUM_EXTENT_SECTORS) });
   }
   return extents;
 }
