@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { fetchKernel } from "../../scripts/fetch-kernel.ts";
 
 export interface BootableVolume {
   readonly firmware: "bios" | "uefi";
@@ -9,27 +10,38 @@ export interface BootableVolume {
   readonly sizeMiB: number;
   /** Where on the disk it will lie. */
   readonly startBytes: number;
-  /** What the system prints: `BOOTED <name>`. */
+  /** What the system prints: `BOOTED <name>.` */
   readonly name: string;
   readonly initrd: string;
   /** Where the loader is; the removable-media path unless given. UEFI only. */
   readonly loaderPath?: string;
 }
 
-/** An initrd that prints what booted and powers the machine off. `init` runs in between. */
-export function makeNamingInitrd(folder: string, init = ""): string {
+/**
+ * An initrd that prints what booted, and each variable of the firmware in base64 where there are any, and powers the
+ * machine off.
+ */
+export async function makeNamingInitrd(folder: string): Promise<string> {
   const tree = join(folder, "naming");
-  for (const name of ["bin", "proc"]) mkdirSync(join(tree, name), { recursive: true });
+  for (const name of ["bin", "proc", "sys"]) mkdirSync(join(tree, name), { recursive: true });
   copyFileSync("/bin/busybox", join(tree, "bin/busybox"));
+  const kernel = await fetchKernel("build/kernel");
+  copyFileSync(join(kernel.modules, "kernel/fs/efivarfs/efivarfs.ko"), join(tree, "efivarfs.ko"));
   writeFileSync(
     join(tree, "init"),
     `#!/bin/busybox sh
-/bin/busybox mount -t proc proc /proc
-for word in $(/bin/busybox cat /proc/cmdline); do
-  case $word in name=*) echo "BOOTED \${word#name=}" ;; esac
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+for word in $(cat /proc/cmdline); do
+  case $word in name=*) name=\${word#name=} ;; esac
 done
-${init}
-/bin/busybox poweroff -f
+efi=/sys/firmware/efi/efivars
+insmod /efivarfs.ko 2>/dev/null && mount -t efivarfs efivarfs $efi && cd $efi &&
+  for variable in Boot* Secure* Loader*; do echo "VARIABLE $variable $(base64 -w 0 <"$variable")"; done
+echo "BOOTED $name."
+poweroff -f
 `,
   );
   for (const name of ["init", "bin/busybox"]) chmodSync(join(tree, name), 0o755);
