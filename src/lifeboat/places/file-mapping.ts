@@ -9,6 +9,8 @@ import { extentFlags, findExtentTrouble, readFileExtents } from "./fiemap.ts";
 import { composeSegments, extentSegments, type Segment, segmentsWithin } from "./segments.ts";
 
 const pieceBytes = 1 << 20;
+/** Both names have the same number. */
+const noReservation = ["EOPNOTSUPP", "ENOTSUP"];
 
 /**
  * The file on the disk, and `trouble` where its data is not simply there.
@@ -46,7 +48,7 @@ export async function growFile(file: FileHandle, fromBytes: number, sizeBytes: n
     try {
       allocateRange(file.fd, "reserve", fromBytes, sizeBytes - fromBytes);
     } catch (error) {
-      if (!(error instanceof SystemCallError) || error.code !== "EOPNOTSUPP") throw error;
+      if (!(error instanceof SystemCallError) || !noReservation.includes(error.code)) throw error;
       // ext2 and ext3 cannot reserve: there, what is written has blocks.
       await writeZeros(file, { offsetBytes: fromBytes, sizeBytes: sizeBytes - fromBytes });
     }

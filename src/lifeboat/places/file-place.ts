@@ -24,6 +24,7 @@ export class FilePlace implements ClaimedPlace {
   readonly #device: string;
   readonly #segments: readonly Segment[];
   #isKept = false;
+  #isSealed = false;
 
   /** Takes over both handles. @param device the file system's, as /sys/class/block names it */
   constructor(file: FileHandle, raw: BlockDevice, disk: Disk, device: string, found: FileRoom, undo: FileUndo) {
@@ -40,6 +41,8 @@ export class FilePlace implements ClaimedPlace {
 
   async writeAt(data: Uint8Array, offsetBytes: number): Promise<void> {
     checkInside([this.boot, ...this.bulk], data, offsetBytes);
+    // xfs lets who has an immutable file open already go on writing.
+    if (this.#isSealed) throw new ReimageError("bug", "the lifeboat was sealed, and is written to");
     await writeThrough(this.#file, this.#segments, data, offsetBytes);
   }
 
@@ -57,6 +60,7 @@ export class FilePlace implements ClaimedPlace {
   /** From here on nobody can write, move or remove it, or defragment it, unless he makes it mutable first (chattr -i). */
   async seal(): Promise<void> {
     await this.sync();
+    this.#isSealed = true;
     setImmutable(this.#file.fd, true);
     await this.sync();
     await syncDirectory(this.undo.mountPoint);

@@ -1,6 +1,6 @@
 /** Removing the lifeboat's file, and whether it is still as it was left. */
 import { constants } from "node:fs";
-import { type FileHandle, open, readFile, unlink } from "node:fs/promises";
+import { type FileHandle, open, readFile, truncate, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { probeFileSystem } from "../../disk/find-filesystem.ts";
 import { parseMountInfo } from "../../disk/mounts.ts";
@@ -56,6 +56,7 @@ export async function removePlaceFile(path: string): Promise<void> {
   if (file === null) return;
   try {
     if ((readInodeFlags(file.fd) & inodeFlags.immutable) !== 0) setImmutable(file.fd, false);
+    await truncate(path, 0); // xfs gives back what is merely unlinked only a while later
     await unlink(path);
   } finally {
     await file.close();
