@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { Config } from "../config/schema.ts";
 import type { Disk } from "../disk/disk.ts";
 import { readPartitionTable } from "../disk/kernel-partitions.ts";
+import type { PartitionTable } from "../disk/partition-table.ts";
 import { withPrivateNode } from "../disk/private-node.ts";
 import { ReimageError } from "../errors.ts";
 import type { Region } from "../image/regions.ts";
@@ -13,6 +14,7 @@ import { writeProven } from "../lifeboat/boot-sectors.ts";
 import { type ArchiveFile, newcArchive } from "../lifeboat/boot-volume/cpio.ts";
 import { readLoader } from "../lifeboat/boot-volume/loaders.ts";
 import { type BootVolumeRequest, bootVolumeSizeBytes, fatTypeByte } from "../lifeboat/boot-volume/volume.ts";
+import { readHeaderAt } from "../lifeboat/find.ts";
 import { diskIdentity, keepSwitchPlan, type LifeboatHeader } from "../lifeboat/header.ts";
 import { bootLayout, layOutBulk } from "../lifeboat/layout.ts";
 import { formatNote, imagePath, notePath } from "../lifeboat/note.ts";
@@ -66,6 +68,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   });
   const oldTable = await readPartitionTable(disk.path);
   if (oldTable === null) throw new ReimageError("lifeboat", `${disk.path} has no partition table that can be put back`);
+  await requireNotArmed(disk, oldTable);
 
   await using place = await claimPlace({
     disk,
@@ -109,6 +112,16 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   );
   const sizeBytes = [place.boot, ...place.bulk].reduce((sum, region) => sum + region.sizeBytes, 0);
   return { uuid, disk, kind: place.kind, description: place.description, sizeBytes };
+}
+
+/** The note of an earlier arming may be gone while the disk boots its lifeboat: that one's table is not the old one. */
+async function requireNotArmed(disk: Disk, table: PartitionTable): Promise<void> {
+  for (const { startBytes } of table.partitions) {
+    if ((await readHeaderAt(disk, startBytes - bootLayout.volume)) === null) continue;
+    throw new ReimageError("lifeboat", `${disk.path} boots a lifeboat already`, {
+      hint: "restart the machine: it carries on, or brings the old system back",
+    });
+  }
 }
 
 function volumeRequest(request: ArmRequest, uuid: string, offsetBytes: number): BootVolumeRequest {

@@ -1,10 +1,10 @@
 /** What a machine that was armed looks like from its old OS. */
 import { openBlockDevice } from "../disk/block-device.ts";
 import type { Disk } from "../disk/disk.ts";
-import { readDisks } from "../disk/inventory.ts";
 import { findLifeboat } from "../lifeboat/find.ts";
 import { switchPlanOf } from "../lifeboat/header.ts";
 import { type Lifeboat, openLifeboat } from "../lifeboat/lifeboat.ts";
+import { findPlaceDisk } from "../lifeboat/places/find-disk.ts";
 import { checkPlace } from "../lifeboat/places/release.ts";
 import { type CurrentBoot, currentBoot } from "../lifeboat/switch/current-boot.ts";
 import { alignedBuffer } from "../system/libc.ts";
@@ -20,10 +20,10 @@ export interface ArmedFacts {
 
 /**
  * Looks at the lifeboat that a note tells of. @returns null where the disk does not hold it any more.
- * @throws ReimageError `lifeboat` where several disks hold it, or its record is damaged.
+ * @throws ReimageError `lifeboat` where its disk is not there, or its record is damaged.
  */
 export async function inspectArmed(note: Extract<KeptNote, { kind: "lifeboat" }>): Promise<ArmedFacts | null> {
-  const found = await findLifeboat(await readDisks(), note);
+  const found = await findLifeboat([await findPlaceDisk(note.undo.disk)], note);
   if (found === null) return null;
   const lifeboat = await openLifeboat(found.disk, found.header);
   const plan = switchPlanOf(found.header);

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Armed, arm } from "../arming/arm.ts";
-import { carriedConfig, formatOverrides, nextCommandLine } from "../arming/carried.ts";
+import { type Carried, carriedConfig, formatOverrides, nextCommandLine } from "../arming/carried.ts";
 import { type BootFacts, readBootFacts } from "../arming/firmware-checks.ts";
 import { readKeptNote, writeKeptNote } from "../arming/kept-note.ts";
 import { ReimageError } from "../errors.ts";
@@ -68,14 +68,15 @@ function openReporter(json: boolean): Reporter {
 
 /** With a lifeboat; where none fits, and the operator accepts it, without. */
 async function armSafely(options: ArmOptions, context: StageContext): Promise<Result> {
+  const carried = carriedConfig(options.config, options.configPath);
   const boot = await readBootFacts(options.kernelPath, options.loaderPath);
   try {
     await using judged = await judge(options.config, context, { copy: false, parks: true, memoryDir: context.workDir });
     const armed = await arm({
       ...{ judged, context, boot, config: options.config },
       ...{ kernelPath: options.kernelPath, initramfsPath: options.initramfsPath, stateDir: options.stateDir },
-      commandLine: commandLineOf(options),
-      carried: carriedConfig(options.config, options.configPath),
+      commandLine: commandLineOf(options, carried),
+      carried: carried.files,
       mostAttempts: options.attempts,
       ...(options.place === null ? {} : { only: options.place }),
     });
@@ -92,12 +93,13 @@ async function armSafely(options: ArmOptions, context: StageContext): Promise<Re
 }
 
 async function armInMemory(options: ArmOptions, context: StageContext): Promise<Result> {
+  const carried = carriedConfig(options.config, options.configPath);
   await using judged = await judge(options.config, context, { copy: false, parks: false, memoryDir: context.workDir });
   const undo = await setOneShot({
     root: "/",
     ...{ kernelPath: options.kernelPath, initramfsPath: options.initramfsPath },
-    configArchive: newcArchive(carriedConfig(options.config, options.configPath)),
-    commandLine: commandLineOf(options),
+    configArchive: newcArchive(carried.files),
+    commandLine: commandLineOf(options, carried),
     ...(options.method === null ? {} : { method: options.method }),
   });
   writeKeptNote(options.stateDir, { kind: "one-shot", undo });
@@ -107,9 +109,10 @@ async function armInMemory(options: ArmOptions, context: StageContext): Promise<
   };
 }
 
-function commandLineOf({ overrides, append }: ArmOptions): string {
+function commandLineOf({ overrides, append }: ArmOptions, carried: Carried): string {
   const current = readFileSync("/proc/cmdline", "utf8");
-  return nextCommandLine(current, [...formatOverrides(overrides), ...(append === null ? [] : [append])]);
+  const keys = formatOverrides([...overrides, ...carried.overrides]);
+  return nextCommandLine(current, [...keys, ...(append === null ? [] : [append])]);
 }
 
 function describe(armed: Armed, judged: Judgement) {

@@ -143,7 +143,7 @@ export async function judge(config: Config, context: StageContext, options: Judg
     image: {
       ...image,
       table: outline.table,
-      location: copyTo === null ? opened.location : { kind: "file", path: copyTo },
+      location: copyTo === null || !options.copy ? opened.location : { kind: "file", path: copyTo },
     },
     isSigned,
     hasManifest: manifest !== null,
