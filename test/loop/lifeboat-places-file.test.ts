@@ -3,8 +3,12 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { open, rename, statfs, truncate } from "node:fs/promises";
 import { join } from "node:path";
+import { openBlockDevice } from "../../src/disk/block-device.ts";
 import { overlapsAny } from "../../src/image/regions.ts";
 import { claimPlace, type PlaceRequest, type PlaceUndo } from "../../src/lifeboat/places/claim.ts";
+import { readDeviceSegments } from "../../src/lifeboat/places/device-segments.ts";
+import { mapFile } from "../../src/lifeboat/places/file-mapping.ts";
+import { proveAddresses } from "../../src/lifeboat/places/prove-addresses.ts";
 import { totalBytes } from "../../src/lifeboat/places/region-sets.ts";
 import { checkPlace, releasePlace } from "../../src/lifeboat/places/release.ts";
 import { mountDevice, runTestCommand } from "../support/loop-device.ts";
@@ -333,6 +337,47 @@ test(
       await file.sync();
     }
     await expect(place.sync()).rejects.toThrow("the file's data was moved");
+  },
+  timeoutMs,
+);
+
+test(
+  "a file that is thought to lie where it does not is found out, by either end of any stretch",
+  async () => {
+    await using old = await oldRoot("ext4", 256);
+    const mount = await old.mount();
+    const path = join(mount.dir, "file");
+    await runTestCommand(["dd", "if=/dev/zero", `of=${path}`, "bs=1M", "count=8", "conv=fsync"]);
+    await using file = await open(path, "r+");
+    await using raw = await openBlockDevice(old.disk.path, { write: false, exclusive: false });
+    const disk = await old.disk.read();
+    const device = await readDeviceSegments(disk.partitions[0]?.name ?? "", disk);
+    const { segments } = mapFile(file.fd, device, false);
+    expect(await proveAddresses(file, raw, segments)).toBeNull();
+    const shifted = segments.map((each, i) =>
+      i === segments.length - 1 ? { ...each, toBytes: each.toBytes + 4096 } : each,
+    );
+    expect(await proveAddresses(file, raw, shifted)).toMatch(/does not arrive at its address, byte \d+ of the disk/);
+    const [first] = segments;
+    const longer = [{ fromBytes: 0, toBytes: first?.toBytes ?? 0, sizeBytes: 256 * MIB - (first?.toBytes ?? 0) }];
+    expect(await proveAddresses(file, raw, longer)).toMatch(/does not arrive/);
+  },
+  timeoutMs,
+);
+
+test(
+  "another file system on the same mount point is not taken for the old one",
+  async () => {
+    await using disk = await createOldDisk(200, "label: dos\nstart=1MiB, size=100MiB\nstart=101MiB, size=98MiB\n");
+    await runTestCommand(["mkfs.ext4", "-q", "-F", disk.partition(1)]);
+    await runTestCommand(["mkfs.ext4", "-q", "-F", disk.partition(2)]);
+    await using first = await mountDevice(disk.partition(1));
+    await using place = await claimPlace(await disk.request(20, 8, 8, "file"));
+    await place.seal();
+    place.keep();
+    await using _over = await mountDevice(disk.partition(2), first.dir);
+    await expect(checkPlace(place.undo)).rejects.toThrow("is not mounted on");
+    await expect(releasePlace(place.undo)).rejects.toThrow("is not mounted on");
   },
   timeoutMs,
 );

@@ -1,5 +1,4 @@
 /** The lifeboat in a file on a mounted old file system. */
-import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,19 +7,16 @@ import { probeFileSystem } from "../../disk/find-filesystem.ts";
 import { identityOf } from "../../disk/inventory.ts";
 import { devicePath } from "../../disk/parse-disk.ts";
 import { describeError } from "../../errors.ts";
-import type { Region } from "../../image/regions.ts";
 import { lockExclusive } from "../../system/libc.ts";
-import { alignmentBytes } from "./choose-regions.ts";
 import { readDeviceSegments } from "./device-segments.ts";
-import { findMove, writeThrough } from "./file-mapping.ts";
+import { findMove } from "./file-mapping.ts";
 import { FilePlace } from "./file-place.ts";
 import { removeLeftover, removePlaceFile, syncDirectory } from "./file-release.ts";
 import { type FileRoom, type FileRoomRequest, refuseFileSystem, takeRoom } from "./file-room.ts";
 import { inodeFlags, readInodeFlags } from "./inode-flags.ts";
 import { type OldFileSystem, readOldFileSystems } from "./old-file-systems.ts";
 import type { Attempt, ClaimedPlace, PlaceRequest } from "./place.ts";
-import { readDirect } from "./raw-write.ts";
-import { alignInward } from "./region-sets.ts";
+import { proveAddresses } from "./prove-addresses.ts";
 
 /** In the top directory of the file system. */
 export const placeFileName = ".reimage-lifeboat";
@@ -83,34 +79,5 @@ async function fillFile(
   if (typeof found === "string") return found;
   const { segments, room } = found;
   const moved = await findMove(file.fd, device, request.disk, segments, [room.boot, ...room.bulk]);
-  return moved ?? (await proveAddresses(file, raw, found)) ?? found;
-}
-
-/**
- * Writes random bytes through the file at both ends of every segment, and reads them from the disk itself: whatever lies
- * between the two that this program does not know of shows here. Zeros are written over them again.
- */
-async function proveAddresses(file: FileHandle, raw: BlockDevice, { segments }: FileRoom): Promise<string | null> {
-  const ends = segments.flatMap(({ toBytes, sizeBytes }): Region[] => {
-    const whole = alignInward({ offsetBytes: toBytes, sizeBytes }, alignmentBytes);
-    if (whole === null) return [];
-    const last = whole.offsetBytes + whole.sizeBytes - alignmentBytes;
-    return [...new Set([whole.offsetBytes, last])].map((offsetBytes) => ({ offsetBytes, sizeBytes: alignmentBytes }));
-  });
-  const pattern = randomBytes(alignmentBytes);
-  const stamped = (offsetBytes: number): Buffer => {
-    const stamp = Buffer.from(pattern);
-    stamp.writeBigUInt64LE(BigInt(offsetBytes)); // no two are alike
-    return stamp;
-  };
-  for (const { offsetBytes } of ends) await writeThrough(file, segments, stamped(offsetBytes), offsetBytes);
-  await file.sync();
-  for (const { offsetBytes } of ends) {
-    if ((await readDirect(raw, offsetBytes, alignmentBytes)).equals(stamped(offsetBytes))) continue;
-    return `what is written to a file does not arrive at its address, byte ${offsetBytes} of the disk`;
-  }
-  const zeros = Buffer.alloc(alignmentBytes);
-  for (const { offsetBytes } of ends) await writeThrough(file, segments, zeros, offsetBytes);
-  await file.sync();
-  return null;
+  return moved ?? (await proveAddresses(file, raw, found.segments)) ?? found;
 }
