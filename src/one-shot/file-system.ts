@@ -35,8 +35,7 @@ export interface BootFileSystem {
 export async function readBootFileSystem(path: string): Promise<BootFileSystem> {
   const real = await realpath(path);
   await stat(real); // an automount is mounted now
-  const text = await readFile("/proc/self/mountinfo", "utf8");
-  const mount = mountOf(parseMountInfo(text), real);
+  const mount = mountOf(parseMountInfo(await readFile("/proc/self/mountinfo", "utf8")), real);
   const options = [...mount.options.split(","), ...mount.superOptions.split(",")];
   const sysfs = await realpath(`/sys/dev/block/${mount.deviceNumber}`).catch(() => null);
   const name = sysfs === null ? null : basename(sysfs).replaceAll("!", "/");
@@ -49,7 +48,7 @@ export async function readBootFileSystem(path: string): Promise<BootFileSystem> 
     device: sysfs === null ? "none" : await deviceKind(sysfs),
     uuid: probed?.fileSystem?.uuid ?? null,
     partition: sysfs === null ? null : await readPlace(sysfs, probed?.partitionUuid ?? null),
-    isSubtree: rootOf(text, mount.mountPoint) !== "/",
+    isSubtree: mount.root !== "/",
   };
 }
 
@@ -73,12 +72,6 @@ export function mountOf(mounts: readonly MountInfo[], path: string): MountInfo {
   const last = above.findLast(({ mountPoint }) => mountPoint.length === longest);
   if (last === undefined) throw new Error(`nothing is mounted above ${path}`);
   return last;
-}
-
-/** The fourth field of mountinfo: which directory of the file system is mounted. */
-function rootOf(text: string, mountPoint: string): string | undefined {
-  const fields = text.split("\n").map((line) => line.split(" "));
-  return fields.findLast((each) => each[4] === mountPoint.replaceAll(" ", "\\040"))?.[3];
 }
 
 async function deviceKind(sysfs: string): Promise<DeviceKind> {

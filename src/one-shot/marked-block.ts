@@ -13,8 +13,9 @@ export function withBlock(text: string, lines: readonly string[]): string {
 /** `text` without our lines. A beginning without an end is not taken for ours: what follows may be somebody else's. */
 export function withoutBlock(text: string): string {
   const lines = text.split("\n");
-  const begin = lines.indexOf(BEGIN);
-  const end = lines.indexOf(END, begin + 1);
-  if (begin === -1 || end === -1) return text;
+  const first = lines.indexOf(BEGIN);
+  const end = first === -1 ? -1 : lines.indexOf(END, first);
+  if (end === -1) return text;
+  const begin = lines.lastIndexOf(BEGIN, end);
   return withoutBlock([...lines.slice(0, begin), ...lines.slice(end + 1)].join("\n"));
 }

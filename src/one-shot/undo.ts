@@ -12,9 +12,16 @@ import { withoutBlock } from "./marked-block.ts";
 import { isMissing, readIfThere } from "./missing.ts";
 import type { UndoStep } from "./request.ts";
 
-/** Can be repeated, after a power cut in the middle too. @throws what the first step that fails throws */
+/**
+ * Can be repeated, after a power cut in the middle too. A step that fails keeps none of the others from being taken back.
+ * @throws what the first step that failed has thrown
+ */
 export async function undoSteps(steps: readonly UndoStep[], variables: EfiVariables): Promise<void> {
-  for (const step of steps.toReversed()) await undoStep(step, variables);
+  const failures: unknown[] = [];
+  for (const step of steps.toReversed()) {
+    await undoStep(step, variables).catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 async function undoStep(step: UndoStep, variables: EfiVariables): Promise<void> {
