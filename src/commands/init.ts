@@ -4,17 +4,14 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseKernelCommandLine } from "../config/kernel-command-line.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { refuseUnsupported } from "../config/support.ts";
-import { asReimageError, describeError, type ErrorCode, ReimageError } from "../errors.ts";
+import { asReimageError, describeError, ReimageError } from "../errors.ts";
 import { boardLifeboat, configAboard, countAttempt, isLifeboatNoted, unpackLifeboat } from "../init/boarding.ts";
-import { type Console, openConsoles } from "../init/consoles.ts";
+import { openConsoles } from "../init/consoles.ts";
 import { waitForTarget } from "../init/devices.ts";
-import { decideEnding, type Ending, endMachine } from "../init/ending.ts";
-import { RESCUE_STATUS } from "../init/exit-status.ts";
 import { createGuardian, type Guardian } from "../init/guardian.ts";
 import { hasSucceeded } from "../init/left-behind.ts";
 import { clearLeftovers } from "../init/leftovers.ts";
@@ -24,11 +21,10 @@ import { mountFromTable } from "../init/mount-table.ts";
 import { networkNeed, startNetwork } from "../init/network.ts";
 import { startShells } from "../init/shells.ts";
 import { startWatchdog, type Watchdog } from "../init/watchdog.ts";
-import { abandonLifeboat } from "../lifeboat/abandon.ts";
 import type { Lifeboat } from "../lifeboat/lifeboat.ts";
 import { isOldOsWhole } from "../lifeboat/record.ts";
 import { createConsoleSink } from "../report/console.ts";
-import type { Reporter, TargetState } from "../report/events.ts";
+import type { Reporter } from "../report/events.ts";
 import { createLogSink } from "../report/log.ts";
 import { createNdjsonSink, readLastSeq } from "../report/ndjson.ts";
 import { writeReport } from "../report/report-json.ts";
@@ -39,39 +35,14 @@ import { openRunId, readLastRunId } from "../stages/run-id.ts";
 import { readLeftTarget } from "../stages/state.ts";
 import { lockWorkDir } from "../stages/work-dir.ts";
 import { version } from "../version.ts";
-import { type Control, createLateSink, type LateSink, noControl, openControl } from "./control.ts";
+import { createLateSink, noControl, openControl } from "./control.ts";
+import { type Ended, endRun, type Session, warn } from "./init-ending.ts";
 import { defaultConfigPath } from "./run-options.ts";
 
 const workDir = "/run/reimage";
-/** So that the reason of a failure can be read before the machine goes on by itself. */
-const FAILURE_PAUSE_MILLISECONDS = 5000;
-const DRAIN_MILLISECONDS = 5000;
 /** Where there is no configuration that could say otherwise. */
 const DEFAULT_WAIT_SECONDS = 60;
 const DEFAULT_SHELLS = ["tty2", "tty3"];
-
-/** The session of `reimage init`: what is opened once and lives to the end. */
-interface Session {
-  readonly consoles: readonly Console[];
-  readonly reporter: Reporter;
-  readonly guardian: Guardian;
-  readonly lateSink: LateSink;
-}
-
-/** How a run ended, and what the configuration makes of it; without a configuration, a person has to look. */
-interface Ended {
-  readonly outcome: "success" | "failed";
-  readonly target: TargetState;
-  /** Of the error that ended it. */
-  readonly code: ErrorCode | null;
-  readonly config: Config | null;
-  readonly watchdog: Watchdog | null;
-  readonly control: Control;
-  /** What the machine was booted from; null: something else. */
-  readonly lifeboat: Lifeboat | null;
-  /** Why the run failed, in one line; null: it did not. */
-  readonly reason: string | null;
-}
 
 /** Runs, then ends the machine or exits with `RESCUE_STATUS`. @throws ReimageError `usage` outside the initramfs. */
 export async function runInit(): Promise<never> {
@@ -86,7 +57,7 @@ export async function runInit(): Promise<never> {
   }
   const session = openSession();
   const ended = await runAll(session);
-  return await end(ended, session);
+  return await endRun(ended, session, workDir);
 }
 
 function openSession(): Session {
@@ -179,7 +150,8 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
     const isTouched = lifeboat === null ? isLifeboatNoted() : !isOldOsWhole(lifeboat.record.state);
     const target = isTouched ? "partial" : readLeftTarget(workDir);
     const [reason, hint] = [describeError(error), error.hint ?? null];
-    reporter.emit({ type: "run-failed", stage: null, target, code: error.code, reason, hint });
+    const aboard = isLifeboatNoted() ? ({ hasLifeboat: true } as const) : {};
+    reporter.emit({ type: "run-failed", stage: null, target, code: error.code, reason, hint, ...aboard });
     try {
       const report = reportFor(workDir, runId, { outcome: "failed", stage: null, target, error }, null, null, null);
       writeReport(reportPath(workDir), report);
@@ -235,68 +207,6 @@ async function guardWith(
     warn(reporter, `nothing has moved for ${stallSeconds} s; the disk is partly written, so the machine is not reset`);
   guardian.guard(watchdog, { stallSeconds, target: readLeftTarget(workDir), isRepeatable, onStall });
   return watchdog;
-}
-
-async function end(ended: Ended, session: Session): Promise<never> {
-  const { consoles, guardian, reporter } = session;
-  const { outcome, target, config, watchdog, control } = ended;
-  const isBack = await leaveLifeboat(ended, reporter);
-  const how: Ending =
-    config === null
-      ? isBack
-        ? "reboot"
-        : "rescue"
-      : decideEnding({
-          ...{ outcome, target, onSuccess: config.onSuccess, onFailure: config.onFailure },
-          isOldOsWanted: isBack || ended.code === "control" || ended.code === "aborted",
-          isRescueWanted: !isBack && control.isRescueWanted(),
-          isRepeatable: isRepeatable(ended.lifeboat),
-        });
-  const drain = () => Promise.all(consoles.map((console) => console.drain(DRAIN_MILLISECONDS)));
-  await Promise.all([drain(), control.finish()]); // the words for the person do not wait for the endpoint
-  await control[Symbol.asyncDispose]();
-  await drain();
-  if (how !== "rescue") {
-    if (outcome === "failed") await sleep(FAILURE_PAUSE_MILLISECONDS);
-    // Over a reboot the watchdog runs on, for firmware that hangs; after power off it would start the machine again.
-    watchdog?.feed();
-    if (how === "poweroff") watchdog?.stop();
-    await endMachine(how, workDir, async (problem) => {
-      warn(reporter, describeError(problem));
-      await drain();
-    });
-  }
-  guardian[Symbol.dispose]();
-  watchdog?.stop();
-  process.exit(RESCUE_STATUS);
-}
-
-/** Whether starting the machine again carries on with the run. */
-function isRepeatable(lifeboat: Lifeboat | null): boolean {
-  return lifeboat !== null && lifeboat.record.attempts < lifeboat.header.mostAttempts;
-}
-
-/**
- * After a failure: puts the old OS back where it is whole, else notes the reason. After a success: leaves nothing of this
- * machine in the lifeboat. @returns whether the old OS boots again
- */
-async function leaveLifeboat({ lifeboat, outcome, target, reason }: Ended, reporter: Reporter): Promise<boolean> {
-  if (lifeboat === null) return false;
-  try {
-    if (outcome === "success") await lifeboat.wipe();
-    else if (target === "untouched") {
-      await abandonLifeboat(lifeboat, reason ?? "unknown");
-      reporter.emit({ type: "step", stage: null, message: "the old boot sector is back: the old OS boots again" });
-      return true;
-    } else if (target === "partial") await lifeboat.advance({ reason });
-  } catch (error) {
-    warn(reporter, `the lifeboat: ${describeError(error)}`);
-  }
-  return false;
-}
-
-function warn(reporter: Reporter, message: string): void {
-  reporter.emit({ type: "warning", stage: null, message });
 }
 
 function detail(reporter: Reporter, message: string): void {

@@ -32,7 +32,7 @@ export type EventBody =
     }
   | { readonly type: "warning"; readonly stage: StageName | null; readonly message: string }
   | { readonly type: "stage-finished"; readonly stage: StageName; readonly seconds: number }
-  | { readonly type: "target-state"; readonly state: TargetState }
+  | { readonly type: "target-state"; readonly state: TargetState; readonly hasLifeboat?: true }
   | { readonly type: "run-finished"; readonly target: "complete"; readonly disk: DiskIdentity }
   | {
       readonly type: "run-failed";
@@ -41,6 +41,8 @@ export type EventBody =
       readonly code: string;
       readonly reason: string;
       readonly hint: string | null;
+      /** Whether the machine carries on from its lifeboat when it is started again. */
+      readonly hasLifeboat?: true;
     };
 
 /** An event as it is written to events.ndjson: `seq` grows by one over all processes of a run. */

@@ -10,12 +10,18 @@ const AFTER_FAILURE: Readonly<Record<TargetState, string>> = {
   complete: "The disk is complete: the new system will boot.",
 };
 
+const AFTER_FAILURE_WITH_LIFEBOAT =
+  "The disk is partly written. The image and the retained files are in its lifeboat: started again, the machine boots that, and carries on.";
+
 /** What it means while the run goes on. */
 const DURING_RUN: Readonly<Record<TargetState, string | null>> = {
   untouched: null,
   partial: "the disk is being overwritten: until reimage succeeds it does not boot; do not switch the machine off",
   complete: "the disk is complete: the new system will boot",
 };
+
+const DURING_RUN_WITH_LIFEBOAT =
+  "the disk is being overwritten: if the power is cut now, the machine starts here again, and carries on";
 
 /** The words for an event; null where it says nothing to a person. Progress is shown by its own means (rate.ts). */
 export function describeEvent(event: Event): string | null {
@@ -32,7 +38,7 @@ export function describeEvent(event: Event): string | null {
     case "stage-finished":
       return `[${event.stage}] finished after ${formatDuration(event.seconds)}`;
     case "target-state":
-      return DURING_RUN[event.state];
+      return event.state === "partial" && event.hasLifeboat ? DURING_RUN_WITH_LIFEBOAT : DURING_RUN[event.state];
     case "run-finished":
     case "run-failed":
       return describeEnding(event);
@@ -51,7 +57,9 @@ export function describeEnding(event: Extract<Event, { type: "run-finished" | "r
     return `reimage: success: the new system is complete on ${describeDisk(event.disk)}; it was read back and is what it should be.`;
   }
   const stage = event.stage === null ? "" : ` in stage ${event.stage}`;
-  const parts = [`reimage: failed${stage}: ${sentence(event.reason)}`, AFTER_FAILURE[event.target]];
+  const isAboard = event.target === "partial" && event.hasLifeboat;
+  const state = isAboard ? AFTER_FAILURE_WITH_LIFEBOAT : AFTER_FAILURE[event.target];
+  const parts = [`reimage: failed${stage}: ${sentence(event.reason)}`, state];
   if (event.hint !== null) parts.push(`What to do: ${sentence(event.hint)}`);
   return parts.join(" ");
 }

@@ -60,6 +60,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     writeState(workDir, next);
     state = next;
   }
+  const aboard = lifeboat === null ? {} : ({ hasLifeboat: true } as const);
   const context: StageContext = {
     ...{ workDir, runId, overseer, reporter, lifeboat, bootSectors, isLiving: false },
     waitSeconds: options.waitSeconds,
@@ -73,7 +74,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       if (state?.target === "untouched") beginWriting(workDir, runId);
       keep({ target });
       if (target === "partial") await lifeboat?.advance({ state: "writing" });
-      reporter.emit({ type: "target-state", state: target });
+      reporter.emit({ type: "target-state", state: target, ...aboard });
     },
   };
   async function timed<T>(name: StageName, run: () => Promise<T>): Promise<T> {
@@ -132,6 +133,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       code: error.code,
       reason: describeError(error),
       hint: error.hint ?? null,
+      ...aboard,
     });
     const ending = { outcome: "failed", stage, target, error } as const;
     if (target !== "partial") forgetRun(workDir); // first, for it may be what leaves no room for the report
