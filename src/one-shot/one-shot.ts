@@ -22,6 +22,7 @@ import { judgeSystemdBoot, readSystemdBootFacts, setSystemdBoot } from "./system
 import { undoSteps } from "./undo.ts";
 
 export { describeFallback } from "./fallback.ts";
+export { isOneShotPending } from "./pending.ts";
 export type { OneShotMethod, OneShotRequest, OneShotUndo, OneShotVerdict } from "./request.ts";
 
 /** Sets the one boot by the plan that it closes over; tells `record` of each step before it is taken. */
@@ -46,13 +47,21 @@ export async function detectOneShot(
  * orderly way (`systemctl reboot`, for kexec `systemctl kexec`), since boot loaders read file systems without their journal.
  * @throws ReimageError `old-os` where no method, or not the wanted one, can be used; `usage` for a command line that a loader
  * cannot carry. What was done by then is taken back: the old OS boots as before.
+ * @param keep told before each step what there is to be taken back with it: for callers who have to be able to do so after a
+ * power cut in the middle.
  */
-export async function setOneShot(request: OneShotRequest): Promise<OneShotUndo> {
+export async function setOneShot(
+  request: OneShotRequest,
+  keep: (undo: OneShotUndo) => void = () => {},
+): Promise<OneShotUndo> {
   const complete = { ...request, commandLine: oneShotCommandLine(request.commandLine) };
   const { method, set } = await choose(request);
   const steps: UndoStep[] = [];
   try {
-    const done = await set(complete, (step) => steps.push(step));
+    const done = await set(complete, (step) => {
+      steps.push(step);
+      keep({ method, done: [], steps: [...steps] });
+    });
     return { method, done, steps };
   } catch (error) {
     await undoSteps(steps, efiVariables()).catch((second: unknown) => {

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -17,9 +18,17 @@ import { join } from "node:path";
 import { replaceContent } from "../../src/one-shot/durable-file.ts";
 import { readGrubVariable, writeGrubVariable } from "../../src/one-shot/grub-environment.ts";
 import { locate } from "../../src/one-shot/old-root.ts";
-import { clearOneShot, detectOneShot, type OneShotRequest, setOneShot } from "../../src/one-shot/one-shot.ts";
+import {
+  clearOneShot,
+  detectOneShot,
+  isOneShotPending,
+  type OneShotRequest,
+  type OneShotUndo,
+  setOneShot,
+} from "../../src/one-shot/one-shot.ts";
 import { getXattr, setXattr } from "../../src/system/libc.ts";
 import {
+  attachLoopDevice,
   createLoopDevice,
   makeFileSystem,
   mountDevice,
@@ -35,7 +44,7 @@ const MiB = 1 << 20;
 async function withOldRoot(
   type: "ext4" | "xfs" | "btrfs",
   sizeMiB: number,
-  work: (root: string, request: OneShotRequest) => Promise<void>,
+  work: (root: string, request: OneShotRequest, backingFile: string) => Promise<void>,
   fill: (root: string) => void = () => {},
 ): Promise<void> {
   await using device = await createLoopDevice(sizeMiB * MiB);
@@ -54,7 +63,8 @@ async function withOldRoot(
   writeFileSync(kernelPath, Buffer.alloc(2 * MiB, "k"));
   writeFileSync(initramfsPath, Buffer.alloc(3 * MiB + 1, "i"));
   const configArchive = Buffer.from("the archive");
-  await work(root, { root, kernelPath, initramfsPath, configArchive, commandLine: "quiet" });
+  const request = { root, kernelPath, initramfsPath, configArchive, commandLine: "quiet" };
+  await work(root, request, device.backingFile);
 }
 
 /** Every file below /boot with its content. */
@@ -73,7 +83,18 @@ function contentOf(root: string): Record<string, string> {
 test.each(["ext4", "xfs"] as const)("on %s all is set, and taken back", async (type) => {
   await withOldRoot(type, type === "xfs" ? 320 : 64, async (root, request) => {
     const before = contentOf(root);
-    const undo = JSON.parse(JSON.stringify(await setOneShot({ ...request, method: "grub" })));
+    const kept: OneShotUndo[] = [];
+    const keep = (sofar: OneShotUndo): void => {
+      kept.push(sofar);
+      const last = sofar.steps.at(-1);
+      const isSwitch = last?.kind === "grub-next-entry";
+      // Told before it is done: what is kept then can take back whatever a power cut leaves.
+      if (isSwitch) expect(readGrubVariable(readFileSync(last.path), "next_entry")).toBeNull();
+    };
+    const undo: OneShotUndo = JSON.parse(JSON.stringify(await setOneShot({ ...request, method: "grub" }, keep)));
+    expect(kept.at(-1)?.steps).toEqual(undo.steps);
+    expect(kept).toHaveLength(undo.steps.length);
+    expect(await isOneShotPending(undo)).toBe(true);
     const initramfs = readFileSync(join(root, "boot/reimage/initramfs.img"));
     expect(initramfs.length).toBe(3 * MiB + 4 + "the archive".length);
     expect(initramfs.subarray(3 * MiB).toString()).toBe("i\0\0\0the archive");
@@ -92,8 +113,40 @@ test.each(["ext4", "xfs"] as const)("on %s all is set, and taken back", async (t
     const again = await setOneShot({ ...request, method: "grub", commandLine: "debug" });
     expect(readFileSync(join(root, "boot/grub/custom.cfg"), "utf8").match(/menuentry/g)).toHaveLength(1);
     await clearOneShot(again);
+    expect(await isOneShotPending(undo)).toBe(false);
     await clearOneShot(undo);
     expect(contentOf(root)).toEqual(before);
+  });
+});
+
+/** What the old OS finds after a power cut: what had reached the disk by then, with the journal replayed. */
+async function afterPowerCut(diskAtThatTime: string): Promise<Record<string, string>> {
+  const device = await attachLoopDevice(diskAtThatTime);
+  try {
+    await using mount = await mountDevice(device);
+    return contentOf(mount.dir);
+  } finally {
+    await runTestCommand(["losetup", "--detach", device]);
+  }
+}
+
+test("the switch is the last thing that reaches the disk, and it is there when all is said to be done", async () => {
+  await withOldRoot("ext4", 64, async (root, request, backingFile) => {
+    await runTestCommand(["sync", "-f", root]);
+    const beforeSwitch = `${backingFile}.before`;
+    const keep = ({ steps }: OneShotUndo): void => {
+      if (steps.at(-1)?.kind === "grub-next-entry") copyFileSync(backingFile, beforeSwitch);
+    };
+    await setOneShot({ ...request, method: "grub" }, keep);
+    const afterSwitch = `${backingFile}.after`;
+    copyFileSync(backingFile, afterSwitch);
+    const [before, after, now] = [await afterPowerCut(beforeSwitch), await afterPowerCut(afterSwitch), contentOf(root)];
+    expect(Object.keys(after)).toEqual(Object.keys(now));
+    for (const [name, content] of Object.entries(now)) {
+      expect(after[name] === content ? "whole" : `${name} is not whole after it`).toBe("whole");
+      if (name === "grub/grubenv") expect(before[name]).not.toContain("next_entry");
+      else expect(before[name] === content ? "whole" : `${name} is not whole before it`).toBe("whole");
+    }
   });
 });
 
