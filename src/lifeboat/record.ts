@@ -39,7 +39,7 @@ export function firstRecord(uuid: string): LifeboatRecord {
 }
 
 /** The most of a reason that is kept: both copies have to stay within a sector. */
-const longestReason = 1000;
+const longestReason = 400;
 
 export function encodeRecord(record: LifeboatRecord): Buffer {
   const reason = record.reason === null ? null : record.reason.slice(0, longestReason);
