@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { ReimageError } from "../../../src/errors.ts";
 import { COMMAND_LINE_LIMIT_BYTES, checkCommandLine } from "../../../src/lifeboat/boot-volume/loader-configuration.ts";
 import { readLoader } from "../../../src/lifeboat/boot-volume/loaders.ts";
+import { fitSyslinux } from "../../../src/lifeboat/boot-volume/syslinux.ts";
 import {
   type BootVolumeRequest,
   bootVolume,
@@ -63,6 +64,7 @@ describe("a boot volume", () => {
     const image = join(directory.dir, "volume.img");
     await writeFile(image, volume);
     await runTestCommand(["fsck.vfat", "-n", image]);
+    if (typeByte === 0x0c) expect(volume.subarray(6 * 512, 8 * 512).equals(volume.subarray(0, 2 * 512))).toBe(true);
     expect((await contentOf(image, "/vmlinuz")).equals(noise(8_247_233, 2))).toBe(true);
     expect((await contentOf(image, "/initramfs.img")).equals(noise(initramfsBytes, 3))).toBe(true);
     expect((await contentOf(image, "/config.img")).equals(configArchive)).toBe(true);
@@ -73,7 +75,14 @@ describe("a boot volume", () => {
       expect((await contentOf(image, "/ldlinux.c32")).equals(await readLoader("ldlinux.c32"))).toBe(true);
       const configuration = (await contentOf(image, "/syslinux.cfg")).toString();
       expect(configuration).toContain("INITRD /initramfs.img,/config.img\n  APPEND quiet reimage.x=1\n");
-      expect(configuration).toContain("PROMPT 0\nTIMEOUT 0\n");
+      expect(configuration).toContain("PROMPT 0\nTIMEOUT 0\nNOESCAPE 1\n");
+      const ldlinux = await contentOf(image, "/ldlinux.sys");
+      const bootSector = await readLoader("syslinux-boot-sector.bin");
+      const fitted = fitSyslinux({ bootSector, ldlinux }, volume.indexOf(ldlinux.subarray(0, 512)) / 512);
+      expect(fitted.ldlinux.equals(ldlinux)).toBe(true);
+      expect(fitted.bootSector.subarray(90).equals(volume.subarray(90, 512))).toBe(true);
+      // As SYSLINUX's installer has it: a file that is moved boots no more.
+      expect(await runTestCommand(["mattrib", "-i", image, "::/ldlinux.sys"])).toMatch(/SHR/);
     } else {
       const loaders = ["::/EFI/BOOT/BOOTX64.EFI", "::/EFI/debian/shimx64.efi", "::/EFI/debian/grubx64.efi"];
       const folders = ["EFI", "EFI/BOOT", "EFI/debian", "loader", "loader/entries"].map((path) => `::/${path}/`);

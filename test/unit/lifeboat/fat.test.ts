@@ -95,6 +95,8 @@ describe("a FAT file system", () => {
       { path: "/thirteen.abcd", sizeBytes: 13 }, // fills its entry, so that no zero ends it
       { path: "/long+name [1];=,.efi", sizeBytes: 513 },
       { path: "/two.dots.img", sizeBytes: 5 },
+      { path: "/longname with.txt", sizeBytes: 6 }, // would be the next one's short name
+      { path: "/LONGNA~1.TXT", sizeBytes: 8 },
       { path: `/${"l".repeat(255)}`, sizeBytes: 7 },
       { path: "/a/b/c/d/e/f", sizeBytes: 4097 },
       { path: "/hidden.sys", sizeBytes: 9, attributes: attribute.readOnly | attribute.hidden | attribute.system },

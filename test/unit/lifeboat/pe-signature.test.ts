@@ -35,9 +35,10 @@ function program(form: Form = {}): Buffer {
   data.writeUInt32LE(directories, count);
   data.writeUInt32LE(offsetBytes, count + 4 + 32);
   data.writeUInt32LE(sizeBytes, count + 4 + 36);
-  data.writeUInt32LE(certificateBytes, 1000);
-  data.writeUInt16LE(0x0200, 1004);
-  data.writeUInt16LE(type, 1006);
+  const certificate = offsetBytes === 0 ? 1000 : offsetBytes;
+  data.writeUInt32LE(certificateBytes, certificate);
+  data.writeUInt16LE(0x0200, certificate + 4);
+  data.writeUInt16LE(type, certificate + 6);
   return data;
 }
 
@@ -50,7 +51,7 @@ test.each<[string, Form]>([
   ["no signature", { offsetBytes: 0, sizeBytes: 0 }],
   ["too few directories", { directories: 4 }],
   ["a program of another kind", { magic: 0x107 }],
-  ["a table that leads into the header", { offsetBytes: 100 }],
+  ["a table that leads into the header", { offsetBytes: 16 }],
   ["a table beyond the end", { sizeBytes: 201 }],
   ["an empty table", { sizeBytes: 8 }],
   ["a certificate larger than its table", { certificateBytes: 201 }],
