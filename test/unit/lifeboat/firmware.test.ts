@@ -65,6 +65,7 @@ test("a partition of an MBR, and a path in front of which the hardware is named"
   const short = formatDevicePath(mbr, "\\x.efi");
   expect(parseDevicePath(short)).toEqual({ partition: mbr, file: "\\x.efi" });
   expect(short.toString("hex", 40, 42)).toBe("0101");
+  expect(parseDevicePath(short.subarray(0, -6))).toEqual({ partition: mbr, file: null }); // cut off
   const hardware = Buffer.from("02010c00d041030a00000000" + "010106000201", "hex"); // PciRoot(0)/Pci(1,2)
   expect(parseDevicePath(Buffer.concat([hardware, short]))).toEqual({ partition: mbr, file: "\\x.efi" });
   expect(parseDevicePath(hardware)).toEqual({ partition: null, file: null });

@@ -7,7 +7,7 @@ import { ReimageError } from "../../../src/errors.ts";
 import { currentBoot } from "../../../src/lifeboat/switch/current-boot.ts";
 import { lifeboatBackupTable, mbrFormSector, planSwitch } from "../../../src/lifeboat/switch/plan.ts";
 import { mbrPartitions, uefiPartitions } from "../../support/model-firmware.ts";
-import { gptHead, mbrSector } from "../disk/make-tables.ts";
+import { gptHead, mbrSector, signHeader } from "../disk/make-tables.ts";
 import {
   apply,
   bootCode,
@@ -191,6 +191,19 @@ test("what somebody else wrote is neither", () => {
     diskSectors: diskSizeBytes / 512,
   });
   apply(uefi.disk, { offsetBytes: 0, data: other });
+  expect(currentBoot(uefi.disk, uefi.plan)).toBe("foreign");
+  const namesake = headOf("gpt", 512);
+  namesake.fill(0x55, 512 + 56, 512 + 72); // the same partitions on a disk of another GUID
+  signHeader(namesake, 512);
+  apply(uefi.disk, { offsetBytes: 0, data: namesake });
+  expect(currentBoot(uefi.disk, uefi.plan)).toBe("foreign");
+  const unsigned = headOf("gpt", 512);
+  unsigned.writeUInt16BE(0, 510);
+  apply(uefi.disk, { offsetBytes: 0, data: unsigned });
+  expect(currentBoot(uefi.disk, uefi.plan)).toBe("foreign");
+  const two = mbrFormSector({ volume: bootVolume, sectorSizeBytes: 512 });
+  two.copy(two, 446 + 16, 446, 446 + 16);
+  apply(uefi.disk, { offsetBytes: 0, data: two });
   expect(currentBoot(uefi.disk, uefi.plan)).toBe("foreign");
 });
 
