@@ -30,7 +30,7 @@ export interface BootVolumeRequest {
   readonly uuid: string;
   /** UEFI: further paths of the loader, such as `/EFI/debian/shimx64.efi`; it is always at `/EFI/BOOT/BOOTX64.EFI`. */
   readonly loaderPaths: readonly string[];
-  /** UEFI: another loader than the systemd-boot in the executable, a signed one for instance. It must read systemd-boot's configuration. */
+  /** UEFI: instead of the systemd-boot in the executable; a signed one for instance. It must read systemd-boot's configuration. */
   readonly loaderPath?: string;
 }
 
@@ -46,7 +46,10 @@ type VolumeFile = { readonly path: string; readonly sizeBytes: number; readonly 
   | { readonly source: string }
 );
 
-/** Exactly how many bytes bootVolume() yields: a multiple of 1 MiB, and hardly more than the files. Throws ReimageError where there can be no such volume. */
+/**
+ * Exactly how many bytes bootVolume() yields: a multiple of 1 MiB, and hardly more than the files. Throws ReimageError where
+ * there can be no such volume.
+ */
 export async function bootVolumeSizeBytes(request: BootVolumeRequest): Promise<number> {
   return (await layOut(await volumeFiles(request), request)).geometry.sizeBytes;
 }
