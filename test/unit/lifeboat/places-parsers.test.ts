@@ -104,17 +104,18 @@ describe("device-mapper", () => {
     expect(tableRequest("253:300", 512).readBigUInt64LE(40)).toBe(0x10fd2cn); // minor 0x12c
   });
 
-  test("a volume in two stretches", () => {
-    expect(
-      parseDmTable(
-        table([
-          [0, 8192, "linear", "8:2 2048"],
-          [8192, 100, "linear", "8:3 40960"],
-        ]),
-      ),
-    ).toEqual([
+  test("a volume in three stretches", () => {
+    const found = parseDmTable(
+      table([
+        [0, 8192, "linear", "8:2 2048"],
+        [8192, 100, "linear", "8:3 40960"],
+        [8292, 8, "crypt", "aes 0 0 8:2 0"],
+      ]),
+    );
+    expect(found).toEqual([
       { startBytes: 0, sizeBytes: 8192 * 512, type: "linear", parameters: "8:2 2048" },
       { startBytes: 8192 * 512, sizeBytes: 100 * 512, type: "linear", parameters: "8:3 40960" },
+      { startBytes: 8292 * 512, sizeBytes: 8 * 512, type: "crypt", parameters: "aes 0 0 8:2 0" },
     ]);
     expect(parseDmTable(table([]))).toEqual([]);
   });
