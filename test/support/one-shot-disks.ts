@@ -103,7 +103,7 @@ export function makeGrubConfig(defaultEntry = "0"): string {
       env: {
         PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
         pkgdatadir: "/usr/share/grub",
-        GRUB_TIMEOUT: "1",
+        GRUB_TIMEOUT: "0",
         GRUB_DEFAULT: defaultEntry,
       },
       stdio: ["ignore", "pipe", "ignore"],
