@@ -3,12 +3,12 @@ import { open } from "node:fs/promises";
 import { readDisks } from "../../src/disk/inventory.ts";
 import { parsePartitionTable } from "../../src/disk/partition-table.ts";
 import { claimPlace } from "../../src/lifeboat/places/claim.ts";
-import { checkPlace, releasePlace } from "../../src/lifeboat/places/release.ts";
+import { checkPlace } from "../../src/lifeboat/places/release.ts";
 
 const MIB = 1 << 20;
 /** The image writes everything before it. */
-export const imageMiB = 60;
-export const [bootMiB, bulkMiB] = [8, 16];
+export const imageMiB = 20;
+export const [bootMiB, bulkMiB] = [8, 50];
 
 /** What the program prints behind `claim `. */
 export interface ClaimOutcome {
@@ -20,7 +20,7 @@ export interface ClaimOutcome {
 /** The bytes that are written to a region: all are of its number, from 1 on. */
 export const contentOf = (index: number, sizeBytes: number): Buffer => Buffer.alloc(sizeBytes, index + 1);
 
-async function claim(isKept: boolean): Promise<ClaimOutcome> {
+async function claim(): Promise<ClaimOutcome> {
   const disk = (await readDisks()).find(({ path }) => path === "/dev/vda");
   if (disk === undefined) throw new Error("no /dev/vda");
   await using file = await open(disk.path, "r");
@@ -37,12 +37,11 @@ async function claim(isKept: boolean): Promise<ClaimOutcome> {
   }
   await place.seal();
   const checked = await checkPlace(place.undo);
-  if (isKept) place.keep();
-  else await releasePlace(place.undo);
+  place.keep();
   return { regions, checked };
 }
 
 if (import.meta.main) {
-  const outcome = await claim(process.argv[2] === "keep").catch((error: unknown) => ({ failed: String(error) }));
+  const outcome = await claim().catch((error: unknown) => ({ failed: String(error) }));
   process.stdout.write(`claim ${JSON.stringify(outcome)}\n`);
 }
