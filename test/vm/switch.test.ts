@@ -218,7 +218,7 @@ busybox poweroff -f
     ...{ firmware: "uefi", variables, disks: [], kernel: resolve("build/vmlinuz"), initrd },
     append: "console=ttyS0 quiet rdinit=/test-init",
   });
-  const [, said = ""] = await vm.waitForSerial(/SAID (\{.*\})/, bootTimeoutMs);
+  const [, said = ""] = await vm.waitForSerial(/SAID (\{.*\})\r?\n/, bootTimeoutMs);
   expect(JSON.parse(said)).toEqual({
     firmware: { kind: "uefi", secureBoot: false, bitness: 64, bootedFrom: null },
     ...{ isReused: true, next: true, isRemoved: true, isFirst: true, isReplaced: true, isGone: true },

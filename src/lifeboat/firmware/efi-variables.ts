@@ -14,6 +14,7 @@ export const vendors = {
 export const bootAttributes = 7;
 
 const ATTRIBUTES_BYTES = 4;
+const MOST_ATTEMPTS = 100;
 
 /** A variable's value, and its attributes (UEFI specification, 8.2). */
 export interface EfiVariable {
@@ -41,7 +42,7 @@ export interface EfiVariables {
 export function efiVariables(directory = "/sys/firmware/efi/efivars"): EfiVariables {
   const pathOf = (name: string, vendor: string): string => join(directory, `${name}-${vendor}`);
   const read = async (name: string, vendor: string = vendors.global): Promise<EfiVariable | null> => {
-    const content = await readFile(pathOf(name, vendor)).catch((cause) => {
+    const content = await uninterrupted(() => readFile(pathOf(name, vendor))).catch((cause) => {
       if (isMissing(cause)) return null;
       throw failure("read", name, cause);
     });
@@ -57,15 +58,15 @@ export function efiVariables(directory = "/sys/firmware/efi/efivars"): EfiVariab
       const content = Buffer.alloc(ATTRIBUTES_BYTES + data.length);
       content.writeUInt32LE(attributes, 0);
       data.copy(content, ATTRIBUTES_BYTES);
-      await replace(pathOf(name, vendor), content).catch((cause) => {
+      await uninterrupted(() => replace(pathOf(name, vendor), content)).catch((cause) => {
         throw failure("write", name, cause);
       });
     },
     async remove(name, vendor = vendors.global) {
       const path = pathOf(name, vendor);
       try {
-        await makeMutable(path);
-        await unlink(path);
+        await uninterrupted(() => makeMutable(path));
+        await uninterrupted(() => unlink(path));
       } catch (cause) {
         if (!isMissing(cause)) throw failure("remove", name, cause);
       }
@@ -79,6 +80,20 @@ export function efiVariables(directory = "/sys/firmware/efi/efivars"): EfiVariab
       return files.filter((file) => file.endsWith(suffix)).map((file) => file.slice(0, -suffix.length));
     },
   };
+}
+
+/**
+ * The kernel waits for its turn at the firmware interruptibly (efivar_lock), and gives up with EINTR when a signal arrives.
+ * Nothing has been done then.
+ */
+async function uninterrupted<T>(call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await call();
+    } catch (cause) {
+      if (codeOf(cause) !== "EINTR" || attempt === MOST_ATTEMPTS) throw cause;
+    }
+  }
 }
 
 /** The kernel hands each write to the firmware as the whole variable, so there is exactly one, and no truncation before. */
