@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
+import { addPartitions, forgetPartitions } from "../disk/kernel-partitions.ts";
 import { unmountBelow } from "../disk/mounts.ts";
 import { asReimageError, describeError, ReimageError } from "../errors.ts";
 import { type BootSectors, plainBootSectors } from "../image/boot-sectors.ts";
@@ -12,6 +13,7 @@ import type { Reporter, StageName, TargetState } from "../report/events.ts";
 import { writeReport } from "../report/report-json.ts";
 import { type StageContext, step } from "./context.ts";
 import { beginWriting, requireNotAborted } from "./first-write.ts";
+import { isRestoreRepeatable } from "./new-os.ts";
 import type { Overseer } from "./overseer.ts";
 import { discardParked, parkProgress, parkSaved } from "./parking.ts";
 import { protectOthers } from "./protect.ts";
@@ -19,6 +21,7 @@ import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import { restore } from "./restore.ts";
 import { type Saved, save } from "./save.ts";
 import { forgetRun, type RunState, readLeftTarget, readState, writeState } from "./state.ts";
+import { guardTarget } from "./target.ts";
 import { write } from "./write.ts";
 
 /** How a run ended. */
@@ -75,6 +78,8 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       keep({ target });
       if (target === "partial") await lifeboat?.advance({ state: "writing" });
       reporter.emit({ type: "target-state", state: target, ...aboard });
+      // It is so, whether it can be written down or not: the lifeboat boots no more.
+      if (target === "complete") await lifeboat?.advance({ state: "committed" }).catch(() => {});
     },
   };
   async function timed<T>(name: StageName, run: () => Promise<T>): Promise<T> {
@@ -102,6 +107,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       step(context, "save", "image and retained files are in the lifeboat, and were read back");
     }
     await using _protection = await protectOthers(saved.target, context);
+    if (state.written !== null && !(await isWrittenWhole())) keep({ written: null });
     const written =
       state.written ?? (await timed("write", () => write(config, saved, context, state?.target ?? "partial")));
     keep({ written });
@@ -112,6 +118,15 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     return succeed(state);
   } catch (thrown) {
     return await fail(asReimageError(thrown));
+  }
+
+  /** Whether what was written can be taken up again after a power cut: restoring into it may have begun. */
+  async function isWrittenWhole(): Promise<boolean> {
+    if (lifeboat?.record.state !== "written" || state?.saved == null) return true;
+    const target = await guardTarget(state.saved.target, "partial");
+    await forgetPartitions(target.path);
+    await addPartitions(target.path, state.saved.table);
+    return await isRestoreRepeatable(config, target, state.saved.table);
   }
 
   function succeed({ saved, written, restored }: RunState): Outcome {
