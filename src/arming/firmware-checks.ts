@@ -1,9 +1,9 @@
 /** How this machine boots, and whether it would boot a lifeboat. */
 import { readFileSync } from "node:fs";
 import { ReimageError } from "../errors.ts";
+import { readFirmware } from "../firmware/firmware.ts";
 import { readLoader } from "../lifeboat/boot-volume/loaders.ts";
 import { isSignedPe } from "../lifeboat/boot-volume/pe-signature.ts";
-import { readFirmware } from "../lifeboat/firmware/firmware.ts";
 
 export interface BootFacts {
   readonly firmware: "bios" | "uefi";

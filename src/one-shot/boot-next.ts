@@ -2,8 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ReimageError } from "../errors.ts";
-import { createBootEntry, setBootNext } from "../lifeboat/firmware/boot-entries.ts";
-import type { EfiVariables } from "../lifeboat/firmware/efi-variables.ts";
+import { createBootEntry, setBootNext } from "../firmware/boot-entries.ts";
+import type { EfiVariables } from "../firmware/efi-variables.ts";
 import { bootFilesIn, placeBootFiles } from "./boot-files.ts";
 import { findEsp, type MountedEsp } from "./esp.ts";
 import { type PartitionPlace, pathInside } from "./file-system.ts";

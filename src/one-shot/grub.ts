@@ -1,7 +1,7 @@
 /** One boot by GRUB 2: an entry in custom.cfg, or for grub.cfg files with `blscfg` in loader/entries; and next_entry in grubenv. */
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { efiVariables } from "../lifeboat/firmware/efi-variables.ts";
+import { efiVariables } from "../firmware/efi-variables.ts";
 import { bootFilesIn, placeBootFiles } from "./boot-files.ts";
 import { replaceContent } from "./durable-file.ts";
 import { formatLoaderEntry } from "./entry-file.ts";

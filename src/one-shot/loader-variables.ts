@@ -1,5 +1,5 @@
 /** What a boot loader and Linux tell each other by EFI variables (systemd's Boot Loader Interface). */
-import { type EfiVariables, vendors } from "../lifeboat/firmware/efi-variables.ts";
+import { type EfiVariables, vendors } from "../firmware/efi-variables.ts";
 
 /** Bits of LoaderFeatures. */
 export const loaderFeatures = { oneShot: 1n << 3n, bootCounting: 1n << 4n } as const;

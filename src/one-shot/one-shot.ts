@@ -3,7 +3,7 @@
  * images from the network, which have no lifeboat. What each method does when that boot fails: `describeFallback`.
  */
 import { ReimageError } from "../errors.ts";
-import { efiVariables } from "../lifeboat/firmware/efi-variables.ts";
+import { efiVariables } from "../firmware/efi-variables.ts";
 import { judgeBootNext, readBootNextFacts, setFirmwareBootNext } from "./boot-next.ts";
 import { oneShotCommandLine } from "./command-line.ts";
 import { judgeExtlinux, readExtlinuxFacts, setExtlinux } from "./extlinux.ts";

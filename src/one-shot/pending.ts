@@ -1,6 +1,6 @@
 /** Whether the one boot has yet to come: asked for by the old OS, which runs before it and, where it failed, after it. */
-import { readBootNext } from "../lifeboat/firmware/boot-entries.ts";
-import { efiVariables, vendors } from "../lifeboat/firmware/efi-variables.ts";
+import { readBootNext } from "../firmware/boot-entries.ts";
+import { efiVariables, vendors } from "../firmware/efi-variables.ts";
 import { readGrubVariable } from "./grub-environment.ts";
 import { parseLoaderText } from "./loader-variables.ts";
 import { readIfThere } from "./missing.ts";

@@ -1,6 +1,6 @@
 /** One boot by systemd-boot: an entry file, and the EFI variable LoaderEntryOneShot. */
 import { join } from "node:path";
-import { type EfiVariables, vendors } from "../lifeboat/firmware/efi-variables.ts";
+import { type EfiVariables, vendors } from "../firmware/efi-variables.ts";
 import { bootFilesIn, placeBootFiles } from "./boot-files.ts";
 import { replaceContent } from "./durable-file.ts";
 import { formatLoaderEntry } from "./entry-file.ts";

@@ -9,9 +9,9 @@ import {
   removeBootEntry,
   setBootNext,
   writeBootOrder,
-} from "../../src/lifeboat/firmware/boot-entries.ts";
-import { efiVariables, vendors } from "../../src/lifeboat/firmware/efi-variables.ts";
-import { readFirmware } from "../../src/lifeboat/firmware/firmware.ts";
+} from "../../src/firmware/boot-entries.ts";
+import { efiVariables, vendors } from "../../src/firmware/efi-variables.ts";
+import { readFirmware } from "../../src/firmware/firmware.ts";
 
 const said: Record<string, unknown> = {};
 try {

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { appendConfig } from "../../scripts/kiosk/append-config.ts";
-import { readFirmware } from "../../src/lifeboat/firmware/firmware.ts";
+import { readFirmware } from "../../src/firmware/firmware.ts";
 import { currentBoot } from "../../src/lifeboat/switch/current-boot.ts";
 import {
   lifeboatBackupTable,

@@ -1,7 +1,7 @@
 /** Which firmware booted the running system, and from where. */
 import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ReimageError } from "../../errors.ts";
+import { ReimageError } from "../errors.ts";
 import { bootEntryName } from "./boot-entries.ts";
 import { parseDevicePath } from "./device-path.ts";
 import { type EfiVariables, efiVariables, vendors } from "./efi-variables.ts";

@@ -1,8 +1,8 @@
 /** The variables of UEFI firmware, as Linux shows them in efivarfs (Documentation/filesystems/efivarfs.rst). */
 import { open, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { ReimageError } from "../../errors.ts";
-import { ioctl } from "../../system/libc.ts";
+import { ReimageError } from "../errors.ts";
+import { ioctl } from "../system/libc.ts";
 
 /** Who names a variable: EFI_GLOBAL_VARIABLE of the specification, and the boot loader interface of systemd. */
 export const vendors = {

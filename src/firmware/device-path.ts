@@ -1,5 +1,5 @@
 /** Device paths of UEFI (specification, chapter 10): which partition of which disk, and which file on it. Pure. */
-import { readGuid, writeGuid } from "../../disk/gpt.ts";
+import { readGuid, writeGuid } from "../disk/gpt.ts";
 
 /** A partition as a boot entry names it. */
 export interface PartitionNode {

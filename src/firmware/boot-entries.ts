@@ -1,5 +1,5 @@
 /** The boot manager's entries and their order (UEFI specification, 3.1): Boot####, BootOrder, BootNext. */
-import { ReimageError } from "../../errors.ts";
+import { ReimageError } from "../errors.ts";
 import { formatDevicePath, type PartitionNode } from "./device-path.ts";
 import type { EfiVariables } from "./efi-variables.ts";
 import { formatLoadOption, type LoadOption, parseLoadOption } from "./load-option.ts";

@@ -13,11 +13,11 @@ import {
   removeBootEntry,
   setBootNext,
   writeBootOrder,
-} from "../../../src/lifeboat/firmware/boot-entries.ts";
-import { formatDevicePath, parseDevicePath } from "../../../src/lifeboat/firmware/device-path.ts";
-import { type EfiVariables, efiVariables, vendors } from "../../../src/lifeboat/firmware/efi-variables.ts";
-import { readFirmware } from "../../../src/lifeboat/firmware/firmware.ts";
-import { formatLoadOption, parseLoadOption } from "../../../src/lifeboat/firmware/load-option.ts";
+} from "../../../src/firmware/boot-entries.ts";
+import { formatDevicePath, parseDevicePath } from "../../../src/firmware/device-path.ts";
+import { type EfiVariables, efiVariables, vendors } from "../../../src/firmware/efi-variables.ts";
+import { readFirmware } from "../../../src/firmware/firmware.ts";
+import { formatLoadOption, parseLoadOption } from "../../../src/firmware/load-option.ts";
 import { temporaryDirectory } from "../../support/loop-device.ts";
 import { createRandom } from "../../support/random.ts";
 
