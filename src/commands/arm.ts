@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Armed, arm } from "../arming/arm.ts";
 import { type Carried, carriedConfig, formatOverrides, nextCommandLine } from "../arming/carried.ts";
+import type { DriverList } from "../arming/driver-list.ts";
+import { readBootFiles, requireDrivers } from "../arming/drivers.ts";
 import { type BootFacts, readBootFacts } from "../arming/firmware-checks.ts";
 import { readKeptNote, writeKeptNote } from "../arming/kept-note.ts";
 import { ReimageError } from "../errors.ts";
@@ -46,7 +48,9 @@ Exit status: 0 armed, 2 wrong usage or configuration, 3 refused and nothing was 
       mkdirSync(join(workDir, "mnt"));
       const reporter = openReporter(options.json);
       const context = lookingContext({ workDir, overseer: nobody, reporter, isLiving: true });
-      const result = options.isRamWanted ? await armInMemory(options, context) : await armSafely(options, context);
+      const drivers = await readBootFiles(options, (message) => warn(context, message));
+      const prepared = { options, context, drivers };
+      const result = options.isRamWanted ? await armInMemory(prepared) : await armSafely(prepared);
       process.stdout.write(options.json ? `${JSON.stringify(result.data, null, 2)}\n` : result.text);
     } finally {
       rmSync(workDir, { recursive: true, force: true });
@@ -54,6 +58,13 @@ Exit status: 0 armed, 2 wrong usage or configuration, 3 refused and nothing was 
     return exitStatus.done;
   },
 };
+
+interface Prepared {
+  readonly options: ArmOptions;
+  readonly context: StageContext;
+  /** What the initramfs has drivers for; null: it does not say. */
+  readonly drivers: DriverList | null;
+}
 
 interface Result {
   readonly data: object;
@@ -67,11 +78,13 @@ function openReporter(json: boolean): Reporter {
 }
 
 /** With a lifeboat; where none fits, and the operator accepts it, without. */
-async function armSafely(options: ArmOptions, context: StageContext): Promise<Result> {
+async function armSafely(prepared: Prepared): Promise<Result> {
+  const { options, context, drivers } = prepared;
   const carried = carriedConfig(options.config, options.configPath);
   const boot = await readBootFacts(options.kernelPath, options.loaderPath);
   try {
     await using judged = await judge(options.config, context, { copy: false, parks: true, memoryDir: context.workDir });
+    await requireDrivers(drivers, judged.target.name);
     const armed = await arm({
       ...{ judged, context, boot, config: options.config },
       ...{ kernelPath: options.kernelPath, initramfsPath: options.initramfsPath, stateDir: options.stateDir },
@@ -83,18 +96,15 @@ async function armSafely(options: ArmOptions, context: StageContext): Promise<Re
     return { data: describe(armed, judged), text: formatArmed(armed, judged, boot) };
   } catch (error) {
     if (!(error instanceof ReimageError) || error.code !== "lifeboat" || !options.acceptsRisk) throw error;
-    context.reporter.emit({
-      type: "warning",
-      stage: "save",
-      message: `${error.message}; everything is kept in memory instead`,
-    });
-    return await armInMemory(options, context);
+    warn(context, `${error.message}; everything is kept in memory instead`);
+    return await armInMemory(prepared);
   }
 }
 
-async function armInMemory(options: ArmOptions, context: StageContext): Promise<Result> {
+async function armInMemory({ options, context, drivers }: Prepared): Promise<Result> {
   const carried = carriedConfig(options.config, options.configPath);
   await using judged = await judge(options.config, context, { copy: false, parks: false, memoryDir: context.workDir });
+  await requireDrivers(drivers, judged.target.name);
   const undo = await setOneShot({
     root: "/",
     ...{ kernelPath: options.kernelPath, initramfsPath: options.initramfsPath },
@@ -107,6 +117,10 @@ async function armInMemory(options: ArmOptions, context: StageContext): Promise<
     data: { mode: "ram", target: judged.target, method: undo.method, done: undo.done },
     text: formatOneShot(undo, judged),
   };
+}
+
+function warn(context: StageContext, message: string): void {
+  context.reporter.emit({ type: "warning", stage: "save", message });
 }
 
 function commandLineOf({ overrides, append }: ArmOptions, carried: Carried): string {
