@@ -18,9 +18,11 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { $ } from "zx";
+import { archiveOrder } from "../initramfs/archive-order.ts";
 import { moduleGroups } from "../initramfs/modules.ts";
 import { parseModulesDep, selectModules } from "../initramfs/select-modules.ts";
 import { tools } from "../initramfs/tools.ts";
+import { aliasesOfBuiltIn, aliasesOfModules, formatDriverList, isOfDiskBus } from "../src/arming/driver-list.ts";
 import { fetchKernel, type KernelFiles } from "./fetch-kernel.ts";
 
 /** A kiosk's /boot or an EFI system partition must hold it, and a slow network must carry it. */
@@ -52,8 +54,11 @@ const librariesByName = [
   "libgcc_s.so.1", // glibc loads it when a thread ends: lbzip2, xz, zstd
 ];
 
-/** Copies a program, and the libraries it is linked with to the same paths as here (the loader has them built in). */
-async function packProgram(path: string, name: string): Promise<void> {
+/**
+ * Copies a program, and the libraries it is linked with to the same paths as here (the loader has them built in).
+ * @returns these, below the root of the initramfs.
+ */
+async function packProgram(path: string, name: string): Promise<string[]> {
   const real = realpathSync(path);
   if (!readFileSync(real).subarray(0, 4).equals(Buffer.from("\x7fELF", "latin1"))) {
     throw new Error(`${real} is a script: its interpreter would be missing in the initramfs`);
@@ -62,21 +67,24 @@ async function packProgram(path: string, name: string): Promise<void> {
   chmodSync(join(tree, "usr/bin", name), 0o755);
   const linked = await quiet({ nothrow: true })`ldd ${real}`;
   if (linked.exitCode !== 0 && !/not a dynamic executable/.test(linked.stderr)) throw new Error(linked.stderr);
-  for (const line of linked.stdout.split("\n")) {
+  return linked.stdout.split("\n").flatMap((line) => {
     if (line.includes("not found")) throw new Error(`${path} lacks a library: ${line.trim()}`);
     const library = /(\/\S+) \(0x/.exec(line)?.[1];
-    if (library !== undefined) packLibrary(library);
-  }
+    return library === undefined ? [] : [packLibrary(library)];
+  });
 }
 
-function packLibrary(library: string): void {
-  const destination = join(tree, library.startsWith("/usr/") ? library : `/usr${library}`);
+function packLibrary(library: string): string {
+  const inTree = (library.startsWith("/usr/") ? library : `/usr${library}`).slice(1);
+  const destination = join(tree, inTree);
   mkdirSync(dirname(destination), { recursive: true });
   copyFileSync(realpathSync(library), destination);
   chmodSync(destination, 0o755);
+  return inTree;
 }
 
-async function packPrograms(): Promise<void> {
+/** @returns the libraries of modprobe. */
+async function packPrograms(): Promise<string[]> {
   const paths = new Map<string, string>();
   for (const tool of tools) {
     const found = await quiet({ nothrow: true })`which ${tool.name}`;
@@ -86,7 +94,8 @@ async function packPrograms(): Promise<void> {
     paths.set(tool.name, found.stdout.trim());
   }
   await packProgram(join(build, "reimage"), "reimage");
-  for (const [name, path] of paths) await packProgram(path, name);
+  const libraries = new Map<string, string[]>();
+  for (const [name, path] of paths) libraries.set(name, await packProgram(path, name));
   const known = (await quiet`ldconfig -p`).stdout;
   for (const library of librariesByName) {
     const path = new RegExp(`${library} \\(libc6,x86-64\\) => (\\S+)`).exec(known)?.[1];
@@ -99,6 +108,7 @@ async function packPrograms(): Promise<void> {
   for (const applet of applets) {
     if (!existsSync(join(tree, "usr/bin", applet))) symlinkSync("busybox", join(tree, "usr/bin", applet));
   }
+  return libraries.get("modprobe") ?? [];
 }
 
 /** Packs the modules, compressed one by one: unpacked, they are a third of the size in the machine's RAM. */
@@ -123,6 +133,7 @@ async function packModules(kernel: KernelFiles): Promise<void> {
     if (existsSync(join(kernel.modules, name))) copyFileSync(join(kernel.modules, name), join(packed, name));
   }
   await quiet`depmod -b ${tree} ${kernel.version}`;
+  writeDriverList(kernel, selection.modules);
   // Only the binary indexes are read by modprobe; the text forms repeat them, except for what has no binary form.
   for (const name of readdirSync(packed)) {
     const isUnused =
@@ -131,9 +142,28 @@ async function packModules(kernel: KernelFiles): Promise<void> {
   }
 }
 
+/** What `reimage arm` judges an initramfs by: the devices that its drivers, and the kernel's own, are for. */
+function writeDriverList({ modules, version }: KernelFiles, packed: readonly string[]): void {
+  const nameOf = (path: string) =>
+    basename(path)
+      .replace(/\.ko.*$/, "")
+      .replaceAll("-", "_");
+  const network = new Set(packed.filter((path) => path.startsWith("kernel/drivers/net/")).map(nameOf));
+  const aliases = readFileSync(join(tree, "usr/lib/modules", version, "modules.alias"), "utf8");
+  const builtIn = join(modules, "modules.builtin.modinfo"); // kernels before 5.2 have none
+  const patterns = [
+    ...aliasesOfModules(aliases, (module) => !network.has(module)),
+    ...(existsSync(builtIn) ? aliasesOfBuiltIn(readFileSync(builtIn, "latin1")) : []),
+  ];
+  const text = formatDriverList({ kernel: version, patterns: patterns.filter(isOfDiskBus) });
+  writeFileSync(join(tree, "drivers"), text, { mode: 0o644 });
+}
+
 function packFiles(): void {
-  copyFileSync("initramfs/init", join(tree, "init"));
-  chmodSync(join(tree, "init"), 0o755);
+  for (const name of ["init", "give-back"]) {
+    copyFileSync(join("initramfs", name), join(tree, name));
+    chmodSync(join(tree, name), 0o755);
+  }
   copyFileSync("initramfs/dhcp-event", join(tree, "usr/bin/dhcp-event"));
   chmodSync(join(tree, "usr/bin/dhcp-event"), 0o755);
   mkdirSync(join(tree, "etc/udhcpc")); // what udhcpc runs when a technician starts it by hand
@@ -158,16 +188,22 @@ PS1='reimage:$PWD# '
   }
 }
 
-/** What /init needs to say that the rest was not unpacked: the kernel goes on with what there was memory for. */
-const first = ["bin", "init", "usr", "usr/bin", "usr/bin/busybox", "usr/bin/sh", "usr/bin/sleep"].join("\n");
-
-/** Writes the archive: sorted, owned by root, without times, so that it depends on the content alone. */
-async function pack(image: string): Promise<void> {
+/**
+ * Writes the archive: in an order of its own, owned by root, without times, so that it depends on the content alone.
+ * @param libraries of what is needed first.
+ */
+async function pack(image: string, libraries: readonly string[]): Promise<void> {
   // No --ultra: its larger window would be allocated by the kernel on top of the archive, on a machine with 512 MB.
   const level = process.env.RELEASE === "1" ? ["-19"] : ["-10"];
-  await $({ cwd: tree, env: environment, quiet: true })`find . -type d -exec chmod 755 {} +
-    find . -exec touch -h -d @0 {} +
-    { echo ${first}; find . -mindepth 1 -printf '%P\\n' | LC_ALL=C sort | grep -vxF ${first}; } | cpio --quiet -o -H newc -R 0:0 --reproducible | zstd -q -f -T0 ${level} -o ../${basename(image)}`;
+  const here = $({ cwd: tree, env: environment, quiet: true });
+  await here`find . -type d -exec chmod 755 {} +`;
+  await here`find . -exec touch -h -d @0 {} +`;
+  const found = (await here`find . -mindepth 1 -printf '%y %P\n'`).stdout.trimEnd().split("\n");
+  const entries = found.map((line) => ({ path: line.slice(2), isFolder: line.startsWith("d ") }));
+  const input = archiveOrder(entries, libraries).join("\n");
+  await here({
+    input,
+  })`cpio --quiet -o -H newc -R 0:0 --reproducible | zstd -q -f -T0 ${level} -o ../${basename(image)}`;
   // The kernel looks for a further, appended archive at a multiple of four bytes; zeros in between are skipped.
   const alignment = 512;
   truncateSync(image, Math.ceil(statSync(image).size / alignment) * alignment);
@@ -175,11 +211,11 @@ async function pack(image: string): Promise<void> {
 
 const kernel = await fetchKernel(join(build, "kernel"));
 makeFolders();
-await packPrograms();
+const libraries = await packPrograms();
 await packModules(kernel);
 packFiles();
 const image = join(build, "initramfs.img");
-await pack(`${image}.new`);
+await pack(`${image}.new`, libraries);
 const sizeBytes = statSync(`${image}.new`).size;
 if (sizeBytes > BUDGET_BYTES) {
   throw new Error(`the initramfs has ${sizeBytes} bytes, over the budget of ${BUDGET_BYTES}: see initramfs/modules.ts`);

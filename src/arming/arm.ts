@@ -17,7 +17,7 @@ import { type BootVolumeRequest, bootVolumeSizeBytes, fatTypeByte } from "../lif
 import { readHeaderAt } from "../lifeboat/find.ts";
 import { diskIdentity, keepSwitchPlan, type LifeboatHeader } from "../lifeboat/header.ts";
 import { bootLayout, layOutBulk } from "../lifeboat/layout.ts";
-import { formatNote, imagePath, notePath } from "../lifeboat/note.ts";
+import { formatLifeboatArgument, formatNote, imagePath, notePath, type WayBack } from "../lifeboat/note.ts";
 import { claimPlace } from "../lifeboat/places/claim.ts";
 import type { PlaceKind } from "../lifeboat/places/place.ts";
 import { planSwitch } from "../lifeboat/switch/plan.ts";
@@ -26,9 +26,10 @@ import type { Judgement } from "../stages/judge.ts";
 import { reopenSource } from "../stages/open-source.ts";
 import { factsRoomBytes } from "../stages/parking.ts";
 import { version } from "../version.ts";
+import { disarm } from "./disarm.ts";
 import { fillLifeboat, readHead } from "./fill.ts";
 import type { BootFacts } from "./firmware-checks.ts";
-import { writeKeptNote } from "./kept-note.ts";
+import { keepSwitch, writeKeptNote } from "./kept-note.ts";
 
 export interface ArmRequest {
   readonly config: Config;
@@ -59,7 +60,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   const { judged, context, stateDir } = request;
   const disk = judged.target;
   const uuid = randomUUID();
-  const draft = volumeRequest(request, uuid, 0);
+  const draft = volumeRequest(request, { uuid, offsetBytes: 0, switchOffsetBytes: 0 });
   const volumeBytes = await bootVolumeSizeBytes(draft);
   const { layout, sizeBytes: bulkBytes } = layOutBulk({
     imageBytes: judged.image.compressedSizeBytes,
@@ -100,16 +101,24 @@ export async function arm(request: ArmRequest): Promise<Armed> {
     switching: keepSwitchPlan(plan),
     mostAttempts: request.mostAttempts,
   };
-  const volumeFor = volumeRequest(request, uuid, place.boot.offsetBytes);
+  const { offsetBytes } = place.boot;
+  const volumeFor = volumeRequest(request, { uuid, offsetBytes, switchOffsetBytes: plan.sectorOffsetBytes });
   const { compressedSha256 } = judged.image;
   await fillLifeboat({ place, disk, described, volume, volumeFor, plan, oldHead, image, compressedSha256, context });
 
-  writeKeptNote(stateDir, { kind: "lifeboat", uuid, offsetBytes: place.boot.offsetBytes, undo: place.undo });
+  writeKeptNote(stateDir, { kind: "lifeboat", uuid, offsetBytes, undo: place.undo, switching: keepSwitch(plan) });
   await place.seal();
   place.keep();
-  await withPrivateNode(disk.path, (device) =>
-    writeProven(device, { offsetBytes: plan.sectorOffsetBytes, data: plan.lifeboatSector }),
-  );
+  try {
+    await withPrivateNode(disk.path, (device) =>
+      writeProven(device, { offsetBytes: plan.sectorOffsetBytes, data: plan.lifeboatSector }),
+    );
+  } catch (error) {
+    await disarm(stateDir).catch((second: unknown) => {
+      throw new SuppressedError(second, error);
+    });
+    throw error;
+  }
   const sizeBytes = [place.boot, ...place.bulk].reduce((sum, region) => sum + region.sizeBytes, 0);
   return { uuid, disk, kind: place.kind, description: place.description, sizeBytes };
 }
@@ -124,18 +133,22 @@ async function requireNotArmed(disk: Disk, table: PartitionTable): Promise<void>
   }
 }
 
-function volumeRequest(request: ArmRequest, uuid: string, offsetBytes: number): BootVolumeRequest {
-  const { boot, judged, carried, kernelPath, initramfsPath, commandLine } = request;
+/** @param address of the lifeboat, which does not change the size of the volume. */
+function volumeRequest(request: ArmRequest, address: Omit<WayBack, "sectorSizeBytes">): BootVolumeRequest {
+  const { boot, judged, carried, kernelPath, initramfsPath } = request;
+  const { uuid } = address;
+  const { sectorSizeBytes } = judged.target;
   const vouching = judged.vouching.map(({ suffix, data }) => ({
     path: `${imagePath}${suffix}`,
     content: data,
     mode: 0o600,
   }));
-  const note = { path: notePath, content: Buffer.from(formatNote({ uuid, offsetBytes })), mode: 0o600 };
+  const note = { path: notePath, content: Buffer.from(formatNote(address)), mode: 0o600 };
   return {
     firmware: boot.firmware,
-    sectorSizeBytes: judged.target.sectorSizeBytes === 4096 ? 4096 : 512,
-    ...{ kernelPath, initramfsPath, commandLine, uuid },
+    sectorSizeBytes: sectorSizeBytes === 4096 ? 4096 : 512,
+    ...{ kernelPath, initramfsPath, uuid },
+    commandLine: `${formatLifeboatArgument({ ...address, sectorSizeBytes })} ${request.commandLine}`,
     configArchive: newcArchive([...carried, ...vouching, note]),
     loaderPaths: boot.loaderPaths,
     ...(boot.loaderPath === null ? {} : { loaderPath: boot.loaderPath }),
