@@ -30,8 +30,8 @@ export async function fetchKernel(cache: string, environment = process.env): Pro
   return fetchDebianKernel(cache);
 }
 
-async function fetchDebianKernel(cache: string): Promise<KernelFiles> {
-  const metaPackage = "linux-image-amd64";
+/** Fetches the kernel that a package of Debian's depends on, with its modules. */
+export async function fetchDebianKernel(cache: string, metaPackage = "linux-image-amd64"): Promise<KernelFiles> {
   const found = parseKernelPackage((await $({ quiet: true, nothrow: true })`apt-cache depends ${metaPackage}`).stdout);
   if (found === null) throw new Error(`apt knows no ${metaPackage}: run 'make packages' or 'apt-get update' first`);
   // The version belongs to the folder's name: a rebuilt package of the same name is another kernel.

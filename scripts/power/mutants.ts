@@ -1,0 +1,63 @@
+/**
+ * Changes of the program that make it lose machines: each takes one safety away, and the sweep has to notice. A mutant is
+ * compiled from a copy of the sources; the checkout is left alone.
+ */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { compileProgram } from "./program.ts";
+
+export interface Mutant {
+  readonly name: string;
+  /** In words: which safety is gone. */
+  readonly without: string;
+  readonly changes: readonly Change[];
+}
+
+/** One text in one file, which must be there just once, becomes another. */
+export interface Change {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+export const mutants: readonly Mutant[] = [];
+
+/** What a file becomes (pure). @throws Error where the text is not there just once: the mutant has to be written anew. */
+export function applyChange(content: string, { file, find, replace }: Change): string {
+  const count = content.split(find).length - 1;
+  if (count !== 1) throw new Error(`${file} holds the text of the mutant ${count} times, not once: ${find}`);
+  return content.replace(find, () => replace);
+}
+
+/** Compiles a mutant. @returns the path of the program. @throws Error for a name that none has. */
+export async function mutantProgram(name: string): Promise<string> {
+  const mutant = mutants.find((known) => known.name === name);
+  if (mutant === undefined) {
+    throw new Error(`there is no mutant ${name}; there are: ${mutants.map((known) => known.name).join(", ")}`);
+  }
+  const folder = resolve("build/power/mutants");
+  mkdirSync(folder, { recursive: true });
+  const program = join(folder, name);
+  const copy = mkdtempSync(join(tmpdir(), "reimage-mutant-"));
+  try {
+    copySources(".", copy);
+    for (const change of mutant.changes) {
+      const path = join(copy, change.file);
+      writeFileSync(path, applyChange(readFileSync(path, "utf8"), change));
+    }
+    rmSync(program, { force: true });
+    await compileProgram(copy, program);
+    if (!existsSync(program)) throw new Error(`the mutant ${name} was not compiled`);
+    return program;
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+/** What the program is compiled from. */
+function copySources(from: string, to: string): void {
+  for (const name of ["src", "initramfs", "package.json", "tsconfig.json", "build/dashboard", "build/loaders"])
+    cpSync(join(from, name), join(to, name), { recursive: true });
+  symlinkSync(resolve(from, "node_modules"), join(to, "node_modules"));
+}

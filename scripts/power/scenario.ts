@@ -1,0 +1,56 @@
+/** What is swept: a firmware, where the lifeboat lies, a sector size; and the disks of it. */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { shell } from "../kiosk/cache.ts";
+import { makeSmallDisk, type Place, quickKernelArguments, type SmallDiskPlan } from "./small-os/disks.ts";
+import { smallInitramfs } from "./small-os/initramfs.ts";
+import { smallKernel } from "./small-os/kernel.ts";
+import { fillProduct } from "./small-os/product.ts";
+
+export interface Scenario {
+  readonly firmware: "bios" | "uefi";
+  readonly place: Place;
+  readonly sectorSizeBytes: 512 | 4096;
+  /** A change of the program that the sweep has to notice; null for the program as it is. */
+  readonly mutant: string | null;
+}
+
+export const nameOf = ({ firmware, place, sectorSizeBytes, mutant }: Scenario): string =>
+  [firmware, place, String(sectorSizeBytes), ...(mutant === null ? [] : [mutant])].join("-");
+
+/** MiB. The image reaches into the old root, so that nothing of the old system survives. */
+export const newSystem = { diskMiB: 34, rootMiB: 8 } as const;
+const oldSystems: Readonly<Record<Place, Pick<SmallDiskPlan, "diskMiB" | "rootMiB" | "swapMiB">>> = {
+  gap: { diskMiB: 512, rootMiB: 300 },
+  swap: { diskMiB: 512, rootMiB: 300, swapMiB: 184 },
+  file: { diskMiB: 640, rootMiB: 610 },
+};
+
+/** `BUN_JSC_useDFGJIT=0` reaches the program by its environment: optimising costs more than it brings where the CPU is emulated. */
+const append = `${quickKernelArguments} BUN_JSC_useDFGJIT=0`;
+
+export interface ScenarioDisks {
+  readonly old: string;
+  /** The image of the new system, raw. */
+  readonly image: string;
+}
+
+/** Makes the disks in a folder. @param program the executable that is tested. */
+export async function makeDisks(folder: string, scenario: Scenario, program: string): Promise<ScenarioDisks> {
+  const { firmware, place, sectorSizeBytes } = scenario;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const kernel = await smallKernel();
+  const [old, image] = [join(folder, "old.img"), join(folder, "new.img")];
+  await makeSmallDisk(image, kernel, { firmware, sectorSizeBytes, system: "new", ...newSystem });
+  const packed = join(folder, "packed");
+  mkdirSync(packed);
+  await shell`${program} pack ${image} --level 6 --output ${join(packed, "new.img.zst")}`;
+  const initramfs = await smallInitramfs(kernel, program);
+  await makeSmallDisk(old, kernel, {
+    ...{ firmware, sectorSizeBytes, system: "old", ...oldSystems[place] },
+    fillRoot: (tree) =>
+      fillProduct(tree, { kernel, program, initramfs, image: join(packed, "new.img.zst"), place, append }),
+  });
+  return { old, image };
+}

@@ -1,0 +1,75 @@
+/** The command line of the sweep. */
+import { parseArgs } from "node:util";
+import type { Scenario } from "./scenario.ts";
+import type { Place } from "./small-os/disks.ts";
+
+export interface SweepOptions {
+  readonly scenarios: readonly Scenario[];
+  /** Of each scenario. */
+  readonly states: number;
+  readonly seed: number;
+  /** This part of the states, counted from 0, of so many. */
+  readonly shard: { readonly index: number; readonly count: number };
+  /** Take the recordings that are kept, and leave out what is judged already. */
+  readonly resume: boolean;
+  /** Of the results that are kept, one state: boot this one alone, and keep its disk. */
+  readonly only: string | null;
+  readonly workers: number;
+}
+
+const everything: readonly Omit<Scenario, "mutant">[] = [
+  { firmware: "bios", place: "gap", sectorSizeBytes: 512 },
+  { firmware: "bios", place: "swap", sectorSizeBytes: 512 },
+  { firmware: "bios", place: "file", sectorSizeBytes: 512 },
+  { firmware: "uefi", place: "gap", sectorSizeBytes: 512 },
+  { firmware: "uefi", place: "swap", sectorSizeBytes: 512 },
+  { firmware: "uefi", place: "file", sectorSizeBytes: 512 },
+  { firmware: "uefi", place: "gap", sectorSizeBytes: 4096 },
+];
+
+export const sweepUsage = `bun scripts/power/sweep.ts [options]
+  --firmware bios|uefi  --place gap|swap|file  --sector 512|4096   only scenarios like this (default: all)
+  --states N     how many crash states of each scenario (default 200)
+  --seed N       which of them (default 1)
+  --mutant NAME  with this change of the program (scripts/power/mutants.ts), until a machine is dead
+  --shard I/N    the I-th part of N, counted from 1
+  --resume       go on with what a sweep before has recorded and judged
+  --only ID      this one state; its disk is kept
+  --workers N    virtual machines at a time (default 2)`;
+
+/** @throws Error for what makes no sense. */
+export function parseSweepOptions(args: readonly string[]): SweepOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      firmware: { type: "string" },
+      place: { type: "string" },
+      sector: { type: "string" },
+      states: { type: "string", default: "200" },
+      seed: { type: "string", default: "1" },
+      mutant: { type: "string" },
+      shard: { type: "string", default: "1/1" },
+      resume: { type: "boolean", default: false },
+      only: { type: "string" },
+      workers: { type: "string", default: "2" },
+    },
+  });
+  const { firmware, place, sector, mutant = null, only = null, resume } = values;
+  const scenarios = everything
+    .filter((scenario) => firmware === undefined || scenario.firmware === firmware)
+    .filter((scenario) => place === undefined || scenario.place === (place as Place))
+    .filter((scenario) => sector === undefined || String(scenario.sectorSizeBytes) === sector)
+    .map((scenario) => ({ ...scenario, mutant }));
+  if (scenarios.length === 0)
+    throw new Error("there is no such scenario: a machine with BIOS has sectors of 512 bytes");
+  const [, part = "", count = ""] = /^(\d+)\/(\d+)$/.exec(values.shard) ?? [];
+  const shard = { index: wholeNumber(part, "--shard") - 1, count: wholeNumber(count, "--shard") };
+  if (shard.index >= shard.count) throw new Error(`--shard ${values.shard}: there is no such part`);
+  const [states, workers] = [wholeNumber(values.states, "--states"), wholeNumber(values.workers, "--workers")];
+  return { scenarios, states, workers, seed: wholeNumber(values.seed, "--seed"), shard, resume, only };
+}
+
+function wholeNumber(text: string, option: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new Error(`${option}: expected a whole number from 1 on, not "${text}"`);
+}

@@ -1,0 +1,164 @@
+/**
+ * `make test-power`: records whole runs, cuts their power at many instants, and boots what is left on the disk each time.
+ * A machine that comes up neither in its old nor in its complete new system, with its identity, is dead, and a failure.
+ */
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { $, chalk, echo } from "zx";
+import { shell } from "../kiosk/cache.ts";
+import { bootState } from "./boot-state.ts";
+import { chooseStates, type OpenHistory, openHistory } from "./choose.ts";
+import { type CrashState, stateOf } from "./crash-states.ts";
+import { mutantProgram } from "./mutants.ts";
+import { beforePath, keptRecording, type Recording, record, variablesOf } from "./recording.ts";
+import { appendResult, type Result, readResults, resultsFolder } from "./results.ts";
+import { nameOf, type Scenario } from "./scenario.ts";
+import { openStateImages } from "./state-images.ts";
+import { parseSweepOptions, type SweepOptions, sweepUsage } from "./sweep-options.ts";
+
+const recordings = "build/power/recordings";
+const failures = "build/power/failures";
+const fastBytes = 4e9;
+
+/** Memory where there is room for a few disks. */
+function openFastFolder(): Disposable & { readonly path: string } {
+  const { bavail, bsize } = statfsSync("/dev/shm");
+  const path = mkdtempSync(join(bavail * bsize > fastBytes ? "/dev/shm" : tmpdir(), "reimage-power-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+async function sweep(scenario: Scenario, options: SweepOptions, commit: string): Promise<{ dead: number }> {
+  const name = nameOf(scenario);
+  const program = scenario.mutant === null ? "build/reimage" : await mutantProgram(scenario.mutant);
+  const recording =
+    (options.resume ? keptRecording(recordings, scenario) : null) ?? (await record(recordings, scenario, program));
+  using run = openHistory(recording);
+  const { history } = run;
+  const path = join(resultsFolder, `${name}.jsonl`);
+  const done = new Set(
+    readResults(path)
+      .filter(({ recording: id, seed }) => options.resume && id === recording.id && seed === options.seed)
+      .map(({ id }) => id),
+  );
+  if (!options.resume) rmSync(path, { force: true });
+  const { states, same } = chooseStates(recording, run, options.seed, options.states);
+  echo(
+    `${name}: run ${recording.id} took ${recording.seconds} s, ${history.writes.length} writes, ${history.epochs.length} epochs; ` +
+      `${states.length} states (${same} more hold the same bytes as one of them), ${done.size} judged before`,
+  );
+  const { index, count } = options.shard;
+  const wanted =
+    options.only === null
+      ? states.filter((state, i) => i % count === index && !done.has(state.id))
+      : [stateOf(history, options.only, options.seed)];
+  using fast = openFastFolder();
+  const start = performance.now();
+  const progress = { judged: 0, dead: 0, total: wanted.length, start };
+  const hands = Array.from({ length: options.workers }, (_, worker) =>
+    wanted.filter((_, i) => i % options.workers === worker),
+  );
+  await Promise.all(
+    hands.map((hand, worker) =>
+      work(hand, { recording, run, folder: join(fast.path, String(worker)), options, path, commit, progress }),
+    ),
+  );
+  const minutes = (performance.now() - start) / 60_000;
+  echo(
+    `${name}: ${progress.judged} states in ${minutes.toFixed(1)} minutes (${(progress.judged / minutes).toFixed(1)} a minute), ${progress.dead} dead`,
+  );
+  return { dead: progress.dead };
+}
+
+interface Work {
+  readonly recording: Recording;
+  readonly run: OpenHistory;
+  readonly folder: string;
+  readonly options: SweepOptions;
+  /** Where the results go. */
+  readonly path: string;
+  readonly commit: string;
+  readonly progress: { judged: number; dead: number; readonly total: number; readonly start: number };
+}
+
+/** Boots one state after the other, in the order of the run. A mutant need not be caught twice. */
+async function work(
+  states: readonly CrashState[],
+  { recording, run, folder, options, path, commit, progress }: Work,
+): Promise<void> {
+  mkdirSync(folder);
+  const [rolling, disk] = [join(folder, "rolling.img"), join(folder, "state.img")];
+  await shell`cp --sparse=always ${beforePath(recording)} ${rolling}`;
+  using images = openStateImages(run.history, run.written, rolling);
+  const { scenario } = recording;
+  for (const state of states) {
+    if (scenario.mutant !== null && progress.dead > 0) return;
+    await images.make(state, disk);
+    const variables = variablesOf(recording, state.id);
+    const { serial, ...judged } = await bootState(recording, disk, variables.path);
+    const phase = run.phases[state.epoch] ?? "arming";
+    const date = new Date().toISOString();
+    const facts = {
+      scenario,
+      recording: recording.id,
+      seed: options.seed,
+      id: state.id,
+      variables: variables.when,
+      phase,
+    };
+    const result: Result = { ...facts, ...judged, commit, date };
+    appendResult(path, result);
+    progress.judged += 1;
+    echo(`${nameOf(scenario)} ${progress.judged}/${progress.total} ${describe(result)}`);
+    if (judged.outcome !== "dead" && options.only === null) continue;
+    if (judged.outcome === "dead") progress.dead += 1;
+    await keep(state, recording, disk, serial, result, run);
+  }
+}
+
+function describe({ id, phase, outcome, reason, boots, seconds, cpuSeconds }: Result): string {
+  const words = `${outcome}${reason === null ? "" : `: ${reason}`}`;
+  const colour = outcome === "dead" ? chalk.red : chalk.green;
+  return `${id} (${phase}) ${colour(words)} [${boots.join(", ")}; ${seconds.toFixed(1)} s, ${cpuSeconds.toFixed(1)} s of CPU]`;
+}
+
+/** Keeps the disk as the machine found it and as it left it, and what the machine said. */
+async function keep(
+  state: CrashState,
+  recording: Recording,
+  disk: string,
+  serial: string,
+  result: Result,
+  run: OpenHistory,
+): Promise<void> {
+  const folder = join(failures, `${nameOf(recording.scenario)}-${result.seed}-${state.id}`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  await shell`cp --sparse=always ${disk} ${join(folder, "after.img")}`;
+  const before = join(folder, "rolling.img");
+  await shell`cp --sparse=always ${beforePath(recording)} ${before}`;
+  using images = openStateImages(run.history, run.written, before);
+  await images.make(state, join(folder, "before.img"));
+  rmSync(before);
+  writeFileSync(join(folder, "serial.txt"), serial);
+  writeFileSync(join(folder, "result.json"), JSON.stringify({ ...result, state }, null, 2));
+  echo(`kept in ${folder}`);
+}
+
+const options = (() => {
+  try {
+    return parseSweepOptions(process.argv.slice(2));
+  } catch (error) {
+    echo(`${error instanceof Error ? error.message : error}\n${sweepUsage}`);
+    process.exit(2);
+  }
+})();
+const commit = (await $({ quiet: true })`git rev-parse --short HEAD`).stdout.trim();
+let isFine = true;
+for (const scenario of options.scenarios) {
+  const { dead } = await sweep(scenario, options, commit);
+  if (scenario.mutant !== null)
+    echo(dead > 0 ? chalk.green(`${scenario.mutant} is caught`) : chalk.red(`${scenario.mutant} is not caught`));
+  isFine &&= scenario.mutant === null ? dead === 0 : dead > 0;
+}
+process.exitCode = isFine ? 0 : 1;
