@@ -29,7 +29,7 @@ import { version } from "../version.ts";
 import { disarm } from "./disarm.ts";
 import { fillLifeboat, readHead } from "./fill.ts";
 import type { BootFacts } from "./firmware-checks.ts";
-import { keepSwitch, writeKeptNote } from "./kept-note.ts";
+import { keepSwitch, removeKeptNote, writeKeptNote } from "./kept-note.ts";
 
 export interface ArmRequest {
   readonly config: Config;
@@ -71,6 +71,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   if (oldTable === null) throw new ReimageError("lifeboat", `${disk.path} has no partition table that can be put back`);
   await requireNotArmed(disk, oldTable);
 
+  await using unfinished = new AsyncDisposableStack();
   await using place = await claimPlace({
     disk,
     table: oldTable,
@@ -91,6 +92,10 @@ export async function arm(request: ArmRequest): Promise<Armed> {
     bootCode: await readLoader("mbr.bin"),
   });
 
+  const { offsetBytes } = place.boot;
+  // From here on a process that is killed leaves what disarming needs to give the place back.
+  writeKeptNote(stateDir, { kind: "lifeboat", uuid, offsetBytes, undo: place.undo, switching: keepSwitch(plan) });
+  unfinished.defer(() => removeKeptNote(stateDir));
   await using stack = new AsyncDisposableStack();
   const image = await reopenSource(request.config, judged.image.location, context, stack);
   const described: Omit<LifeboatHeader, "volume" | "image"> = {
@@ -101,14 +106,13 @@ export async function arm(request: ArmRequest): Promise<Armed> {
     switching: keepSwitchPlan(plan),
     mostAttempts: request.mostAttempts,
   };
-  const { offsetBytes } = place.boot;
   const volumeFor = volumeRequest(request, { uuid, offsetBytes, switchOffsetBytes: plan.sectorOffsetBytes });
   const { compressedSha256 } = judged.image;
   await fillLifeboat({ place, disk, described, volume, volumeFor, plan, oldHead, image, compressedSha256, context });
 
-  writeKeptNote(stateDir, { kind: "lifeboat", uuid, offsetBytes, undo: place.undo, switching: keepSwitch(plan) });
   await place.seal();
   place.keep();
+  unfinished.move();
   try {
     await withPrivateNode(disk.path, (device) =>
       writeProven(device, { offsetBytes: plan.sectorOffsetBytes, data: plan.lifeboatSector }),

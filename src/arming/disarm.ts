@@ -2,11 +2,12 @@
 import { withPrivateNode } from "../disk/private-node.ts";
 import { ReimageError } from "../errors.ts";
 import { writeProven } from "../lifeboat/boot-sectors.ts";
-import { switchPlanOf } from "../lifeboat/header.ts";
+import type { PlaceUndo } from "../lifeboat/places/place.ts";
 import { releasePlace } from "../lifeboat/places/release.ts";
 import { isOldOsWhole } from "../lifeboat/record.ts";
+import { withOldTable } from "../lifeboat/switch/mbr-sector.ts";
 import { clearOneShot } from "../one-shot/one-shot.ts";
-import { inspectArmed } from "./inspect-armed.ts";
+import { type ArmedFacts, inspectArmed, type LifeboatNote } from "./inspect-armed.ts";
 import { readKeptNote, removeKeptNote } from "./kept-note.ts";
 
 /**
@@ -22,36 +23,48 @@ export async function disarm(stateDir: string): Promise<string[]> {
     await clearOneShot(note.undo);
     done.push("the next boot is the old system's again");
   } else {
-    done.push(...(await restoreSwitch(note)));
-    await releasePlace(note.undo);
-    done.push(
-      note.undo.kind === "swap"
-        ? "the swap partition is swap space again"
-        : note.undo.kind === "file"
-          ? `${note.undo.path} is removed`
-          : "the unpartitioned space is free again",
-    );
+    done.push(...(await takeBack(note)));
   }
   removeKeptNote(stateDir);
   return done;
 }
 
-async function restoreSwitch(note: Parameters<typeof inspectArmed>[0]): Promise<string[]> {
+async function takeBack(note: LifeboatNote): Promise<string[]> {
   const facts = await inspectArmed(note);
-  if (facts === null) return ["the disk holds no whole lifeboat; its boot sector was left as it is"];
-  const { lifeboat, boots } = facts;
-  if (!isOldOsWhole(lifeboat.record.state)) {
+  const { lifeboat, boots, change } = facts;
+  if (lifeboat !== null && !isOldOsWhole(lifeboat.record.state)) {
     throw new ReimageError("lifeboat", `the run has begun to write (state ${lifeboat.record.state})`, {
       hint: "this is not the old system any more: restart the machine, and it carries on",
     });
   }
-  if (boots === "old") return ["the boot sector was the old one already"];
-  if (boots === "foreign") {
-    return ["somebody has changed the boot sector since; it was left as it is, and the machine boots what it says"];
+  if (lifeboat === null && boots === "foreign") {
+    // Whose disk that is by now cannot be told: the note may have come along into a new system.
+    return ["the disk boots something else and holds no lifeboat; nothing was changed"];
   }
-  const { sectorOffsetBytes, oldSector } = switchPlanOf(lifeboat.header);
-  await withPrivateNode(lifeboat.disk.path, (device) =>
-    writeProven(device, { offsetBytes: sectorOffsetBytes, data: oldSector }),
-  );
-  return ["the old boot sector is back: the old system boots"];
+  const done = await restoreSwitch(facts, note);
+  // Configuration and image would stay in what is free space then. What lies at a place that has changed may be anybody's.
+  if (change === null && boots !== "foreign") await lifeboat?.wipe();
+  await releasePlace(note.undo);
+  return [done, describeRelease(note.undo)];
+}
+
+async function restoreSwitch({ disk, boots, switchSector }: ArmedFacts, { switching }: LifeboatNote): Promise<string> {
+  const oldSector = Buffer.from(switching.oldSector, "base64");
+  const put = (data: Buffer): Promise<void> =>
+    withPrivateNode(disk.path, (device) => writeProven(device, { offsetBytes: switching.sectorOffsetBytes, data }));
+  if (boots === "old") return "the boot sector was the old one already";
+  if (boots === "lifeboat") {
+    await put(oldSector);
+    return "the old boot sector is back: the old system boots";
+  }
+  const merged = switching.form === "mbr" ? withOldTable(switchSector, oldSector, switching) : null;
+  if (merged === null)
+    return "somebody has changed the boot sector since; it was left as it is, and the machine boots what it says";
+  await put(merged);
+  return "somebody has changed the boot code since; it was left as it is, and the old partitions are back in the boot sector";
+}
+
+function describeRelease(undo: PlaceUndo): string {
+  if (undo.kind === "swap") return "the swap partition is swap space again";
+  return undo.kind === "file" ? `${undo.path} is removed` : "the unpartitioned space is free again";
 }

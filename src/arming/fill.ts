@@ -58,10 +58,12 @@ export async function fillLifeboat(request: FillRequest): Promise<void> {
     image: { name: image.name, sizeBytes: imageParcel.sizeBytes, sha256: imageParcel.sha256 },
   };
   const headerBlock = encodeHeader(header);
-  const recordBlock = encodeRecord(firstRecord(header.uuid));
+  const first = firstRecord(header.uuid);
+  // The same in both copies: one that is damaged before the first boot leaves the other.
+  const recordBlocks = [encodeRecord(first), encodeRecord({ ...first, seq: first.seq - 1 })] as const;
   await place.writeAt(headerBlock, boot.offsetBytes + bootLayout.header);
-  await place.writeAt(recordBlock, boot.offsetBytes + bootLayout.records[0]);
-  await place.writeAt(Buffer.alloc(bootLayout.recordBytes), boot.offsetBytes + bootLayout.records[1]);
+  for (const copy of [0, 1] as const)
+    await place.writeAt(recordBlocks[copy], boot.offsetBytes + bootLayout.records[copy]);
   await place.sync();
   progress.done();
 
@@ -70,7 +72,8 @@ export async function fillLifeboat(request: FillRequest): Promise<void> {
   await requireParcel(device, [volume], volumeParcel, "boot volume");
   await requireParcel(device, imageRegions, imageParcel, "image");
   await requireBlock(device, boot.offsetBytes + bootLayout.header, headerBlock);
-  await requireBlock(device, boot.offsetBytes + bootLayout.records[0], recordBlock);
+  for (const copy of [0, 1] as const)
+    await requireBlock(device, boot.offsetBytes + bootLayout.records[copy], recordBlocks[copy]);
   await requireBlock(device, boot.offsetBytes + bootLayout.oldHead, oldHead);
   if (plan.entries !== null)
     await requireBlock(device, boot.offsetBytes + bootLayout.tableEntries, padded(plan.entries));

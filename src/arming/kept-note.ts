@@ -1,8 +1,10 @@
 /** What the old OS keeps of how it was armed, so that another process, after a reboot too, can look at it or take it back. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ReimageError } from "../errors.ts";
+import type { Region } from "../image/regions.ts";
 import type { PlaceUndo } from "../lifeboat/places/place.ts";
+import type { SwitchForm, SwitchPlan } from "../lifeboat/switch/plan.ts";
 import type { OneShotUndo } from "../one-shot/one-shot.ts";
 
 /** Where it is, unless `--state` says otherwise. */
@@ -15,26 +17,58 @@ export type KeptNote =
       /** Of the boot extent, as an absolute byte of the disk. */
       readonly offsetBytes: number;
       readonly undo: PlaceUndo;
+      /** The header has it too; but the header may be damaged, and then this is what brings the old OS back. */
+      readonly switching: KeptSwitch;
     }
   /** RAM mode. */
   | { readonly kind: "one-shot"; readonly undo: OneShotUndo };
 
+/** What of the switch it takes to see where it stands, and to put the old sector back. */
+export interface KeptSwitch {
+  readonly form: SwitchForm;
+  readonly sectorSizeBytes: number;
+  readonly sectorOffsetBytes: number;
+  readonly bootVolume: Region;
+  /** Base64, one sector each. */
+  readonly lifeboatSector: string;
+  readonly oldSector: string;
+}
+
+export function keepSwitch(plan: SwitchPlan): KeptSwitch {
+  const { form, sectorSizeBytes, sectorOffsetBytes, bootVolume, lifeboatSector, oldSector } = plan;
+  return {
+    ...{ form, sectorSizeBytes, sectorOffsetBytes, bootVolume },
+    lifeboatSector: lifeboatSector.toString("base64"),
+    oldSector: oldSector.toString("base64"),
+  };
+}
+
 const notePath = (stateDir: string) => join(stateDir, "armed.json");
 
-/** Written whole or not at all, and on the disk when this returns. */
+/**
+ * Written whole or not at all, and on the disk when this returns.
+ * @throws ReimageError `state` where that cannot be: a file system that is full, or read-only.
+ */
 export function writeKeptNote(stateDir: string, note: KeptNote): void {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const path = notePath(stateDir);
-  const fd = openSync(`${path}.new`, "w", 0o600);
   try {
-    writeSync(fd, JSON.stringify(note));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    const fd = openSync(`${path}.new`, "w", 0o600);
+    try {
+      writeFileSync(fd, JSON.stringify(note)); // all of it, or an error
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(`${path}.new`, path);
+    syncDirectory(dirname(path));
+    syncDirectory(dirname(dirname(path)));
+  } catch (cause) {
+    throw new ReimageError("state", `the note that disarming needs cannot be written to ${path}`, {
+      cause,
+      hint: "make room there, or name another directory that outlasts a restart with --state",
+    });
   }
-  renameSync(`${path}.new`, path);
-  syncDirectory(dirname(path));
-  syncDirectory(dirname(dirname(path)));
 }
 
 /** Null where this machine is not armed. @throws ReimageError `state` where the note cannot be read. */

@@ -39,7 +39,7 @@ Exit status: 0 armed, 2 wrong usage or configuration, 3 refused and nothing was 
       throw new ReimageError("usage", "arming writes to the disk and needs root", { hint: "use sudo" });
     const options = parseArmOptions(args);
     if (readKeptNote(options.stateDir) !== null) {
-      throw new ReimageError("lifeboat", "this machine is armed already", {
+      throw new ReimageError("lifeboat", "this machine is armed already, or arming it was interrupted", {
         hint: "`reimage status` says how; `reimage disarm` takes it back, and then it can be armed anew",
       });
     }

@@ -1,5 +1,5 @@
 /** `reimage status`: whether this machine is armed, and what its next start would do. */
-import { type ArmedFacts, inspectArmed } from "../arming/inspect-armed.ts";
+import { type ArmedFacts, findDamage, inspectArmed } from "../arming/inspect-armed.ts";
 import { defaultStateDir, type KeptNote, readKeptNote } from "../arming/kept-note.ts";
 import { type Command, exitStatus } from "./command.ts";
 import { parseStateDir } from "./disarm.ts";
@@ -16,41 +16,52 @@ Exit status: 0, 2 wrong usage, 3 it cannot be told.
 `,
   async run(args) {
     const note = readKeptNote(parseStateDir(args));
-    const facts = note?.kind === "lifeboat" ? await inspectArmed(note) : null;
-    const status = describe(note, facts);
+    const status = note?.kind === "lifeboat" ? await describeLifeboat(await inspectArmed(note)) : describe(note);
     process.stdout.write(args.includes("--json") ? `${JSON.stringify(status, null, 2)}\n` : format(status));
     return exitStatus.done;
   },
 };
 
-function describe(note: KeptNote | null, facts: ArmedFacts | null) {
-  if (note === null) return { armed: false, nextStart: "the system that is installed" } as const;
-  if (note.kind === "one-shot") {
-    return { armed: true, mode: "ram", method: note.undo.method, nextStart: "reimage, once" } as const;
-  }
-  if (facts === null) {
-    const nextStart = "unknown: the disk holds no whole lifeboat";
-    return { armed: false, mode: "lifeboat", nextStart, todo: "reimage disarm, and arm again" } as const;
-  }
-  const { boots, change } = facts;
-  const { state, attempts, reason } = facts.lifeboat.record;
+interface Status {
+  readonly armed: boolean;
+  readonly nextStart: string;
+  readonly mode?: "ram" | "lifeboat";
+  readonly method?: string;
+  readonly disk?: string;
+  readonly state?: string;
+  readonly attempts?: number;
+  readonly lastFailure?: string;
+  readonly changed?: string;
+  readonly todo?: string;
+}
+
+function describe(note: Extract<KeptNote, { kind: "one-shot" }> | null): Status {
+  if (note === null) return { armed: false, nextStart: "the system that is installed" };
+  return { armed: true, mode: "ram", method: note.undo.method, nextStart: "reimage, once" };
+}
+
+async function describeLifeboat({ disk, lifeboat, boots, change }: ArmedFacts): Promise<Status> {
+  const changed = change ?? (lifeboat === null ? null : await findDamage(lifeboat));
   const nextStart = {
     lifeboat: "reimage, from the lifeboat",
     old: "the old system",
     foreign: "what somebody else has written into the boot sector",
   }[boots];
+  const isArmed = boots === "lifeboat" && changed === null;
+  const record = lifeboat?.record;
   return {
-    armed: boots === "lifeboat" && change === null,
+    armed: isArmed,
     mode: "lifeboat",
-    disk: facts.lifeboat.disk.path,
-    ...{ state, attempts, nextStart },
-    ...(reason === null ? {} : { lastFailure: reason }),
-    ...(change === null ? {} : { changed: change }),
-    ...(boots === "lifeboat" && change === null ? {} : { todo: "reimage disarm, and arm again" }),
+    disk: disk.path,
+    ...(record === undefined ? {} : { state: record.state, attempts: record.attempts }),
+    nextStart,
+    ...(record?.reason == null ? {} : { lastFailure: record.reason }),
+    ...(changed === null ? {} : { changed }),
+    ...(isArmed ? {} : { todo: "reimage disarm, and arm again" }),
   };
 }
 
-function format(status: ReturnType<typeof describe>): string {
+function format(status: Status): string {
   const words: Readonly<Record<string, string>> = {
     armed: "Armed",
     mode: "Mode",

@@ -76,6 +76,19 @@ export function namesOnly(sector: Buffer, volume: Region, sectorSizeBytes: numbe
   );
 }
 
+/**
+ * A boot loader was installed while the sector was the lifeboat's: its code with the old table, so that neither is lost. Null
+ * where the table is not the lifeboat's any more: then somebody has meant what is there.
+ */
+export function withOldTable(
+  sector: Buffer,
+  oldSector: Buffer,
+  { bootVolume, sectorSizeBytes }: { readonly bootVolume: Region; readonly sectorSizeBytes: number },
+): Buffer | null {
+  if (!namesOnly(sector, bootVolume, sectorSizeBytes)) return null;
+  return Buffer.concat([sector.subarray(0, BOOT_CODE_BYTES), oldSector.subarray(BOOT_CODE_BYTES)]);
+}
+
 /** The geometry that everybody pretends, 255 heads and 63 sectors; some BIOSes look at it. Beyond it: the highest values. */
 function cylinderHeadSector(lba: number): Buffer {
   const [heads, sectors] = [255, 63];
