@@ -63,6 +63,11 @@ test-long: build ## the seeded sweeps of the tests, at length: fuzzed parsers, r
 	FUZZ_API_CASES=100000 $(BUN) test --timeout 3600000 test/control/fuzz-api.test.ts
 	RANDOM_SERVERS=20000 RANDOM_SEED=1000 $(BUN) test --timeout 3600000 test/loop/http-source-random.test.ts
 
+test-power: packages initramfs ## the power is cut at hundreds of instants of whole runs, and of broken ones, into docs/power-cuts.md; hours (ARGS='--resume')
+	$(BUN) scripts/power/sweep.ts --states 170 $(ARGS)
+	$(BUN) scripts/power/sweep.ts --states 40 --mutant all $(ARGS)
+	$(BUN) scripts/power/table.ts
+
 test-control: build ## the tests of the control endpoint: PostgreSQL, Chromium, a BMC and a TFTP server, all of their own (needs root)
 	$(BUN) scripts/test.ts control
 
@@ -77,4 +82,4 @@ clean: ## remove everything that was built
 
 FORCE:
 .PHONY: packages build initramfs screenshot
-.PHONY: help check demo bench bench-control test test-long test-control test-loop test-vm clean
+.PHONY: help check demo bench bench-control test test-long test-power test-control test-loop test-vm clean

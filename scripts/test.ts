@@ -27,6 +27,11 @@ const lanes: readonly Lane[] = [
   { name: "control", commands: [[bun, "test", "--timeout", "60000", "test/control"]] },
   { name: "loop", commands: [[bun, "test", "test/loop"]] },
   { name: "vm", commands: [[bun, "test", "test/vm"]] },
+  // A few power cuts; `make test-power` makes hundreds.
+  {
+    name: "power",
+    commands: [[bun, "scripts/power/sweep.ts", "--firmware", "bios", "--place", "gap", "--states", "8"]],
+  },
 ];
 
 /** What bun's test runner says at its end (pure); null where it said nothing. */

@@ -38,15 +38,15 @@ export interface Choice {
   readonly same: number;
 }
 
-/** Chooses `count` states that differ from each other; fewer where there are no more. */
+/** Chooses `count` states that differ from each other, all of one phase where it is given; fewer where there are no more. */
 export function chooseStates(
   recording: Recording,
-  { history, written }: OpenHistory,
-  seed: number,
-  count: number,
+  { history, written, phases }: OpenHistory,
+  { seed, states: count, phase }: { readonly seed: number; readonly states: number; readonly phase: Phase | null },
 ): Choice {
-  // The more epochs a run has, the fewer of the candidates are needed.
-  const ids = candidates(history, seed, RANDOM_STATES).slice(0, count * 3);
+  const ids = candidates(history, seed, RANDOM_STATES)
+    .filter((id) => phase === null || phases[Number.parseInt(id, 10)] === phase)
+    .slice(0, count * 3); // many a state is left out because it is the same as another
   const states = ids.map((id) => stateOf(history, id, seed));
   const fd = openSync(beforePath(recording), "r");
   const before = (offsetBytes: number, lengthBytes: number): Buffer => {

@@ -5,12 +5,15 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import type { Phase } from "./phases.ts";
 import { compileProgram } from "./program.ts";
 
 export interface Mutant {
   readonly name: string;
   /** In words: which safety is gone. */
   readonly without: string;
+  /** Where in the run it is dangerous, so that it is caught soon. */
+  readonly phase: Phase;
   readonly changes: readonly Change[];
 }
 
@@ -21,7 +24,72 @@ export interface Change {
   readonly replace: string;
 }
 
-export const mutants: readonly Mutant[] = [];
+export const mutants: readonly Mutant[] = [
+  {
+    name: "no-flush-before-switching",
+    without: "what the lifeboat holds is not flushed before the sector that boots it is written (lifeboat in a gap)",
+    phase: "switching",
+    changes: [
+      {
+        file: "src/lifeboat/places/gap.ts",
+        find: "sync: () => device.sync(),\n        seal: () => device.sync(),",
+        replace: "sync: async () => {},\n        seal: async () => {},",
+      },
+    ],
+  },
+  {
+    name: "commit-before-body",
+    without: "the new system's boot sectors are written before its body",
+    phase: "writing",
+    changes: [
+      {
+        file: "src/stages/write.ts",
+        find: "  const body = await writeBody(image, device, context);\n",
+        // The body is decoded without being written, to have the first MiB; then it is written.
+        replace: `  const idle = ["writeAt", "writeDirectAt", "zeroRange", "sync"];
+  const dry: any = new Proxy(device, {
+    get(of: any, key: string) {
+      if (idle.includes(key)) return async () => {};
+      return typeof of[key] === "function" ? of[key].bind(of) : of[key];
+    },
+  });
+  const early = await writeBody(image, dry, context);
+  await context.bootSectors.commit(device, early.head, saved.table);
+  const body = await writeBody(image, device, context);
+`,
+      },
+    ],
+  },
+  {
+    name: "record-in-one-copy",
+    without: "the state record is written over itself, and a torn write leaves none of it",
+    phase: "writing",
+    changes: [
+      {
+        file: "src/lifeboat/lifeboat.ts",
+        find: "this.#nextCopy = copy === 0 ? 1 : 0;",
+        replace: "this.#nextCopy = copy;",
+      },
+    ],
+  },
+  {
+    name: "archive-not-read-back",
+    without: "what was parked is not read back, on a disk that loses a sector of it without a word",
+    phase: "writing",
+    changes: [
+      {
+        file: "src/lifeboat/lifeboat.ts",
+        find: `      await device.sync();
+      const found = await digestRegions(device, regions, parcel.sizeBytes);
+      if (found !== parcel.sha256) throw notAsWritten(device.path, "what was parked");
+`,
+        replace: `      if (room === this.header.layout.retained) await device.writeDirectAt(alignedBuffer(4096), regions[0]!.offsetBytes);
+      await device.sync();
+`,
+      },
+    ],
+  },
+];
 
 /** What a file becomes (pure). @throws Error where the text is not there just once: the mutant has to be written anew. */
 export function applyChange(content: string, { file, find, replace }: Change): string {

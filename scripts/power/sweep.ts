@@ -10,7 +10,7 @@ import { shell } from "../kiosk/cache.ts";
 import { bootState } from "./boot-state.ts";
 import { chooseStates, type OpenHistory, openHistory } from "./choose.ts";
 import { type CrashState, stateOf } from "./crash-states.ts";
-import { mutantProgram } from "./mutants.ts";
+import { mutantProgram, mutants } from "./mutants.ts";
 import { beforePath, keptRecording, type Recording, record, variablesOf } from "./recording.ts";
 import { appendResult, type Result, readResults, resultsFolder } from "./results.ts";
 import { nameOf, type Scenario } from "./scenario.ts";
@@ -35,6 +35,7 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
     (options.resume ? keptRecording(recordings, scenario) : null) ?? (await record(recordings, scenario, program));
   using run = openHistory(recording);
   const { history } = run;
+  const phase = options.phase ?? mutants.find(({ name }) => name === scenario.mutant)?.phase ?? null;
   const path = join(resultsFolder, `${name}.jsonl`);
   const done = new Set(
     readResults(path)
@@ -42,7 +43,7 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
       .map(({ id }) => id),
   );
   if (!options.resume) rmSync(path, { force: true });
-  const { states, same } = chooseStates(recording, run, options.seed, options.states);
+  const { states, same } = chooseStates(recording, run, { ...options, phase });
   echo(
     `${name}: run ${recording.id} took ${recording.seconds} s, ${history.writes.length} writes, ${history.epochs.length} epochs; ` +
       `${states.length} states (${same} more hold the same bytes as one of them), ${done.size} judged before`,

@@ -1,0 +1,58 @@
+/** Puts the results of the sweep into docs/power-cuts.md, between its two markers. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { type Phase, phases } from "./phases.ts";
+import { type Result, readAllResults } from "./results.ts";
+import { nameOf } from "./scenario.ts";
+
+const document = "docs/power-cuts.md";
+const [begin, end] = ["<!-- sweep: begin (made by scripts/power/table.ts) -->", "<!-- sweep: end -->"];
+
+/** The table, and what it was made from (pure). Every state counts once. */
+export function formatTable(all: readonly Result[]): string {
+  const results = [
+    ...new Map(all.map((result) => [`${nameOf(result.scenario)} ${result.seed} ${result.id}`, result])).values(),
+  ];
+  const rows = [...Map.groupBy(results, ({ scenario }) => nameOf(scenario))].map(([, of]) => row(of));
+  const total = (outcome: Result["outcome"]) => results.filter((result) => result.outcome === outcome).length;
+  const dates = results.map(({ date }) => date.slice(0, 10)).toSorted();
+  const [seeds, commits] = [
+    unique(results.map(({ seed }) => String(seed))),
+    unique(results.map((result) => result.commit)),
+  ];
+  return [
+    `| firmware | lifeboat | sector | ${phases.join(" | ")} | states | dead |`,
+    `|---|---|---|${phases.map(() => "---").join("|")}|---|---|`,
+    ...rows,
+    "",
+    "In each phase of the run: how many states came up in the old system / in the new one, and in bold how many in neither.",
+    "",
+    `${results.length} states, all different: ${total("old")} came up in the old system, ${total("new")} in the new one, ${total("dead")} were dead.`,
+    `Seeds ${seeds.join(", ")}; commits ${commits.join(", ")}; ${dates[0] ?? "never"} to ${dates.at(-1) ?? "never"}.`,
+  ].join("\n");
+}
+
+function row(results: readonly Result[]): string {
+  const [first] = results;
+  if (first === undefined) return "";
+  const { firmware, place, sectorSizeBytes } = first.scenario;
+  const count = (phase: Phase, outcome: Result["outcome"]) =>
+    results.filter((result) => result.phase === phase && result.outcome === outcome).length;
+  const cells = phases.map((phase) => {
+    const dead = count(phase, "dead");
+    return `${count(phase, "old")} / ${count(phase, "new")}${dead > 0 ? ` / **${dead} dead**` : ""}`;
+  });
+  const dead = results.filter(({ outcome }) => outcome === "dead").length;
+  return `| ${[firmware, place, sectorSizeBytes, ...cells, results.length, dead].join(" | ")} |`;
+}
+
+const unique = (words: readonly string[]): string[] => [...new Set(words)].toSorted();
+
+/** Puts a table between the markers of a text (pure). @throws Error where they are not there. */
+export function placeTable(text: string, table: string): string {
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from === -1 || to < from) throw new Error(`${document} lacks the lines ${begin} and ${end}`);
+  return `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`;
+}
+
+if (import.meta.main)
+  writeFileSync(document, placeTable(readFileSync(document, "utf8"), formatTable(readAllResults())));
