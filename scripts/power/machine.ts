@@ -43,6 +43,8 @@ export async function runMachine(
     how = why;
     qemu.kill("SIGKILL");
   };
+  const end = (): void => qemu.kill("SIGKILL");
+  process.on("exit", end); // whoever stops this program stops its machines
   const timer = setTimeout(() => stop("time"), limitSeconds * 1000);
   try {
     const complaint = new Response(qemu.stderr).text();
@@ -58,7 +60,8 @@ export async function runMachine(
     return { how, serial, seconds: (performance.now() - start) / 1000, cpuSeconds };
   } finally {
     clearTimeout(timer);
-    qemu.kill("SIGKILL");
+    process.off("exit", end);
+    end();
   }
 }
 

@@ -45,12 +45,16 @@ export async function makeDisks(folder: string, scenario: Scenario, program: str
   await makeSmallDisk(image, kernel, { firmware, sectorSizeBytes, system: "new", ...newSystem });
   const packed = join(folder, "packed");
   mkdirSync(packed);
-  await shell`${program} pack ${image} --level 6 --output ${join(packed, "new.img.zst")}`;
+  // Signed: then the lifeboat need not decode the image an extra time to judge it.
+  const [secretKey, publicKey] = [join(folder, "image.key"), join(folder, "image.pub")];
+  await shell`${program} pack --keygen --secret-key ${secretKey} --public-key ${publicKey}`;
+  const signing = ["--secret-key", secretKey, "--image-version", "1"];
+  await shell`${program} pack ${image} --level 6 ${signing} --output ${join(packed, "new.img.zst")}`;
   const initramfs = await smallInitramfs(kernel, program);
   await makeSmallDisk(old, kernel, {
     ...{ firmware, sectorSizeBytes, system: "old", ...oldSystems[place] },
     fillRoot: (tree) =>
-      fillProduct(tree, { kernel, program, initramfs, image: join(packed, "new.img.zst"), place, append }),
+      fillProduct(tree, { kernel, program, initramfs, image: join(packed, "new.img.zst"), publicKey, place, append }),
   });
   return { old, image };
 }

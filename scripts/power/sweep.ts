@@ -25,7 +25,9 @@ const fastBytes = 4e9;
 function openFastFolder(): Disposable & { readonly path: string } {
   const { bavail, bsize } = statfsSync("/dev/shm");
   const path = mkdtempSync(join(bavail * bsize > fastBytes ? "/dev/shm" : tmpdir(), "reimage-power-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+  const remove = () => rmSync(path, { recursive: true, force: true });
+  process.once("exit", remove);
+  return { path, [Symbol.dispose]: remove };
 }
 
 async function sweep(scenario: Scenario, options: SweepOptions, commit: string): Promise<{ dead: number }> {
@@ -155,6 +157,7 @@ const options = (() => {
   }
 })();
 const commit = (await $({ quiet: true })`git rev-parse --short HEAD`).stdout.trim();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 let isFine = true;
 for (const scenario of options.scenarios) {
   const { dead } = await sweep(scenario, options, commit);

@@ -18,9 +18,7 @@ export function identityOf(serial: string): string | null {
 
 /** @param identity what the old system said of itself before anything happened. */
 export function judgeSerial({ how, serial }: Pick<Ending, "how" | "serial">, identity: string): Verdict {
-  const signs = [
-    ...serial.matchAll(/small-os: (old|new) identity ([0-9a-f]{64})|^reimage \d+\.\d+\.\d+|^stand-in: up/gm),
-  ];
+  const signs = [...serial.matchAll(/small-os: (old|new) identity ([0-9a-f]{64})|^reimage \d+\.\d+\.\d+/gm)];
   const boots = signs.map(([, system]) => (system === "old" || system === "new" ? system : "lifeboat"));
   const last = signs.at(-1);
   const system = boots.at(-1);

@@ -11,6 +11,8 @@ export interface ProductFiles {
   readonly initramfs: string;
   /** As `reimage pack` made it; what lies beside it comes along. */
   readonly image: string;
+  /** Of who has signed for the image. */
+  readonly publicKey: string;
   readonly place: Place;
   /** Of the lifeboat's kernel, beside those that the old system was started with. */
   readonly append: string;
@@ -24,6 +26,7 @@ export async function fillProduct(tree: string, files: ProductFiles): Promise<vo
   putFile(tree, "reimage/reimage", files.program);
   putFile(tree, "reimage/vmlinuz", files.kernel.image);
   putFile(tree, "reimage/initramfs.img", files.initramfs);
+  putFile(tree, "etc/reimage/image.pub", files.publicKey);
   await shell`cp ${await beside(files.image)} ${join(tree, "reimage")}`;
   mkdirSync(join(tree, "etc/reimage"), { recursive: true });
   writeFileSync(join(tree, "etc/reimage/reimage.yaml"), configuration(basename(files.image)));
