@@ -1,9 +1,11 @@
 /** How this machine boots, and whether it would boot a lifeboat. */
 import { readFileSync } from "node:fs";
 import { ReimageError } from "../errors.ts";
-import { readFirmware } from "../firmware/firmware.ts";
+import { isUefi, readFirmware } from "../firmware/firmware.ts";
+import { openEfiVariables } from "../firmware/mounted-variables.ts";
 import { readLoader } from "../lifeboat/boot-volume/loaders.ts";
 import { isSignedPe } from "../lifeboat/boot-volume/pe-signature.ts";
+import { requireNoMenu } from "./loader-menu.ts";
 
 export interface BootFacts {
   readonly firmware: "bios" | "uefi";
@@ -17,13 +19,17 @@ export interface BootFacts {
 
 /** @throws ReimageError `lifeboat` where the firmware would not start the loader or the kernel. */
 export async function readBootFacts(kernelPath: string, loaderPath: string | null): Promise<BootFacts> {
-  const firmware = await readFirmware();
-  if (firmware.kind === "bios") return { firmware: "bios", espUuid: null, loaderPaths: [], loaderPath: null };
+  const bios = { firmware: "bios", espUuid: null, loaderPaths: [], loaderPath: null } as const;
+  if (!(await isUefi())) return bios;
+  await using variables = await openEfiVariables();
+  const firmware = await readFirmware("/sys/firmware", variables);
+  if (firmware.kind === "bios") return bios;
   if (firmware.bitness === 32) {
     throw new ReimageError("lifeboat", "the firmware is a 32-bit UEFI, and the loader is made for 64 bits", {
       hint: "reimage this machine from a USB stick or over the network",
     });
   }
+  if (loaderPath === null) await requireNoMenu(variables);
   if (firmware.secureBoot) {
     const loader =
       loaderPath === null ? Buffer.from(await readLoader("systemd-bootx64.efi")) : readFileSync(loaderPath);

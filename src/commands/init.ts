@@ -9,6 +9,7 @@ import { resolveConfig } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { refuseUnsupported } from "../config/support.ts";
 import { asReimageError, describeError, ReimageError } from "../errors.ts";
+import { findBootVariables } from "../firmware/firmware.ts";
 import { boardLifeboat, configAboard, countAttempt, isLifeboatNoted, unpackLifeboat } from "../init/boarding.ts";
 import { openConsoles } from "../init/consoles.ts";
 import { waitForTarget } from "../init/devices.ts";
@@ -140,7 +141,8 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
       if (isUntouched) throw error;
       warn(reporter, describeError(error)); // the image may be in memory by now
     });
-    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version, lifeboat });
+    const booted = { lifeboat, bootVariables: await findBootVariables() };
+    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version, ...booted });
     const error = outcome.kind === "failed" ? outcome.error : null;
     const reason = error === null ? null : describeError(error);
     return { outcome: outcome.kind, target: outcome.target, code: error?.code ?? null, reason, ...ended };

@@ -42,7 +42,8 @@ Exit status: 0 done, 2 wrong usage or configuration, 3 refused and the disk is u
     const reporter = createReporter(sinks, readLastSeq(eventsPath(workDir)));
     const shared = { workDir, runId: openRunId(workDir), reporter, waitSeconds: 0 };
     await using control = await openControl(config, { ...shared, lateSink, network: Promise.resolve() });
-    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version, lifeboat: null });
+    const alone = { lifeboat: null, bootVariables: null }; // a rescue system may not be the machine that boots the disk
+    const outcome = await runStages(config, { ...shared, overseer: control.overseer, version, ...alone });
     await control.finish();
     return statusOf(outcome);
   },

@@ -27,27 +27,45 @@ export interface BootedFrom {
   readonly path: string | null;
 }
 
+/** Whether the running system was booted by a UEFI, and knows. @param directory /sys/firmware */
+export async function isUefi(directory = "/sys/firmware"): Promise<boolean> {
+  return await exists(join(directory, "efi"));
+}
+
+/** Where a boot entry for a 64-bit OS can be made on this machine; null: nowhere (BIOS, a 32-bit UEFI). */
+export async function findBootVariables(directory = "/sys/firmware"): Promise<EfiVariables | null> {
+  if (!(await isUefi(directory)) || (await readBitness(directory)) === 32) return null;
+  return efiVariables(join(directory, "efi/efivars"));
+}
+
 /**
- * Reads it from `directory` (/sys/firmware). efivarfs has to be mounted there.
+ * Reads it from `directory` (/sys/firmware); the variables from there too, unless given.
  * @throws ReimageError `lifeboat` where the variables of a UEFI cannot be read
  */
-export async function readFirmware(directory = "/sys/firmware"): Promise<Firmware> {
+export async function readFirmware(
+  directory = "/sys/firmware",
+  variables = efiVariables(join(directory, "efi/efivars")),
+): Promise<Firmware> {
+  if (!(await isUefi(directory))) return { kind: "bios" };
   const efi = join(directory, "efi");
-  if (!(await exists(efi))) return { kind: "bios" };
-  const variables = efiVariables(join(efi, "efivars"));
   if ((await variables.names()).length === 0) {
     throw new ReimageError("lifeboat", `the variables of the firmware are not in ${efi}/efivars`, {
       hint: `mount -t efivarfs efivarfs ${efi}/efivars; where that fails, the kernel was booted without EFI run-time services`,
     });
   }
-  const bits = await readFile(join(efi, "fw_platform_size"), "utf8").catch(() => "64"); // older kernels: same as their own
   const secureBoot = await variables.read("SecureBoot");
   return {
     kind: "uefi",
     secureBoot: secureBoot?.data[0] === 1,
-    bitness: bits.trim() === "32" ? 32 : 64,
+    bitness: await readBitness(directory),
     bootedFrom: await readBootedFrom(variables),
   };
+}
+
+async function readBitness(directory: string): Promise<64 | 32> {
+  // Older kernels do not tell: as many as their own.
+  const bits = await readFile(join(directory, "efi/fw_platform_size"), "utf8").catch(() => "64");
+  return bits.trim() === "32" ? 32 : 64;
 }
 
 async function readBootedFrom(variables: EfiVariables): Promise<BootedFrom | null> {

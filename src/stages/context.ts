@@ -1,6 +1,7 @@
 /** What every stage is handed beside its own input. */
 
 import { randomUUID } from "node:crypto";
+import type { EfiVariables } from "../firmware/efi-variables.ts";
 import { type BootSectors, plainBootSectors } from "../image/boot-sectors.ts";
 import type { Lifeboat } from "../lifeboat/lifeboat.ts";
 import type { Reporter, StageName, TargetState } from "../report/events.ts";
@@ -19,6 +20,8 @@ export interface StageContext {
   /** What the machine has booted from, and goes back to when its power is cut; null: everything is in memory alone. */
   readonly lifeboat: Lifeboat | null;
   readonly bootSectors: BootSectors;
+  /** Of the firmware that will boot the target; null: BIOS, or another machine will boot it. */
+  readonly bootVariables: EfiVariables | null;
   /** Whether the old OS is running: it is only looked at then, where it is mounted already. */
   readonly isLiving: boolean;
   /**
@@ -37,7 +40,7 @@ export function lookingContext(
   const neverWrites = async () => {};
   return {
     ...given,
-    ...{ runId: randomUUID(), waitSeconds: 0, lifeboat: null, bootSectors: plainBootSectors },
+    ...{ runId: randomUUID(), waitSeconds: 0, lifeboat: null, bootSectors: plainBootSectors, bootVariables: null },
     ...{ setTargetState: neverWrites, keepRestored: neverWrites },
   };
 }

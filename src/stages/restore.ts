@@ -14,6 +14,7 @@ import { type RetainedArchive, verifyArchive } from "../retention/archive.ts";
 import { type RestoreSummary, restoreRetained } from "../retention/restore.ts";
 import { openRootedDirectory, type RootedDirectory } from "../retention/rooted.ts";
 import { verifyRestored } from "../retention/verify-restored.ts";
+import { makeBootEntry } from "./boot-entry.ts";
 import { describeNewOs } from "./boot-info.ts";
 import { type StageContext, step, warn } from "./context.ts";
 import { mountNewOs } from "./new-os.ts";
@@ -49,6 +50,7 @@ export async function restore(
     restored = { retained: await personalise(config, target, saved, written, context) };
     await context.keepRestored(restored);
   }
+  await makeBootEntry(target, saved.table, context);
   await withTarget(await guardTarget(saved.target, "partial"), async (device) => {
     step(context, "restore", "committing: the first MiB is written, and the disk boots the new OS from here on");
     await bootSectors.commit(device, head, saved.table);

@@ -6,6 +6,7 @@ import { identityOf } from "../disk/inventory.ts";
 import { addPartitions, forgetPartitions } from "../disk/kernel-partitions.ts";
 import { unmountBelow } from "../disk/mounts.ts";
 import { asReimageError, describeError, ReimageError } from "../errors.ts";
+import type { EfiVariables } from "../firmware/efi-variables.ts";
 import { type BootSectors, plainBootSectors } from "../image/boot-sectors.ts";
 import { lifeboatBootSectors } from "../lifeboat/boot-sectors.ts";
 import type { Lifeboat } from "../lifeboat/lifeboat.ts";
@@ -44,6 +45,8 @@ export interface RunOptions {
   readonly version: string;
   /** What the machine was booted from, to carry on over power cuts; null: everything is kept in memory alone. */
   readonly lifeboat: Lifeboat | null;
+  /** Where the new OS gets its boot entry; null: BIOS, or another machine will boot the target. */
+  readonly bootVariables: EfiVariables | null;
 }
 
 /**
@@ -66,7 +69,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
   const aboard = lifeboat === null ? {} : ({ hasLifeboat: true } as const);
   const context: StageContext = {
     ...{ workDir, runId, overseer, reporter, lifeboat, bootSectors, isLiving: false },
-    waitSeconds: options.waitSeconds,
+    ...{ waitSeconds: options.waitSeconds, bootVariables: options.bootVariables },
     async keepRestored(restored) {
       keep({ restored });
       if (lifeboat === null) return;

@@ -21,6 +21,7 @@ const allowed: Record<string, readonly string[]> = {
     "arming",
     "one-shot",
     "lifeboat",
+    "firmware",
     "stages",
     "pack",
     "http",
