@@ -114,11 +114,11 @@ function oneOf<const T extends string>(value: string | null, known: readonly T[]
   if (value === null) return null;
   const found = known.find((word) => word === value);
   if (found !== undefined) return found;
-  throw new ReimageError("usage", `${option} ${value}: expected one of ${known.join(", ")}`);
+  throw new ReimageError("usage", `${option} ${value}: expected one of ${known.join(", ")}`, { hint: "see --help" });
 }
 
 function parseAttempts(text = "20"): number {
   const attempts = Number(text);
   if (Number.isInteger(attempts) && attempts >= 1 && attempts <= 1000) return attempts;
-  throw new ReimageError("usage", `--attempts ${text}: expected a whole number from 1 to 1000`);
+  throw new ReimageError("usage", `--attempts ${text}: expected a whole number from 1 to 1000`, { hint: "see --help" });
 }

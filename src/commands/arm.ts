@@ -1,13 +1,12 @@
 /** `reimage arm`: judges everything in the running old OS, and makes the next boot reimage's. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { type Armed, arm } from "../arming/arm.ts";
 import { type Carried, carriedConfig, formatOverrides, nextCommandLine } from "../arming/carried.ts";
 import type { DriverList } from "../arming/driver-list.ts";
 import { readBootFiles, requireDrivers } from "../arming/drivers.ts";
 import { type BootFacts, readBootFacts } from "../arming/firmware-checks.ts";
 import { readKeptNote, writeKeptNote } from "../arming/kept-note.ts";
+import { openWorkFolder, removeLeftFolders } from "../arming/work-folder.ts";
 import { ReimageError } from "../errors.ts";
 import { newcArchive } from "../lifeboat/boot-volume/cpio.ts";
 import { describeFallback, type OneShotUndo, setOneShot } from "../one-shot/one-shot.ts";
@@ -43,18 +42,14 @@ Exit status: 0 armed, 2 wrong usage or configuration, 3 refused and nothing was 
         hint: "`reimage status` says how; `reimage disarm` takes it back, and then it can be armed anew",
       });
     }
-    const workDir = mkdtempSync(join(tmpdir(), "reimage-arm-"));
-    try {
-      mkdirSync(join(workDir, "mnt"));
-      const reporter = openReporter(options.json);
-      const context = lookingContext({ workDir, overseer: nobody, reporter, isLiving: true });
-      const drivers = await readBootFiles(options, (message) => warn(context, message));
-      const prepared = { options, context, drivers };
-      const result = options.isRamWanted ? await armInMemory(prepared) : await armSafely(prepared);
-      process.stdout.write(options.json ? `${JSON.stringify(result.data, null, 2)}\n` : result.text);
-    } finally {
-      rmSync(workDir, { recursive: true, force: true });
-    }
+    await removeLeftFolders();
+    await using folder = await openWorkFolder();
+    const reporter = openReporter(options.json);
+    const context = lookingContext({ workDir: folder.path, overseer: nobody, reporter, isLiving: true });
+    const drivers = await readBootFiles(options, (message) => warn(context, message));
+    const prepared = { options, context, drivers };
+    const result = options.isRamWanted ? await armInMemory(prepared) : await armSafely(prepared);
+    process.stdout.write(options.json ? `${JSON.stringify(result.data, null, 2)}\n` : result.text);
     return exitStatus.done;
   },
 };

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { disarm } from "../arming/disarm.ts";
 import { defaultStateDir } from "../arming/kept-note.ts";
+import { removeLeftFolders } from "../arming/work-folder.ts";
 import { ReimageError } from "../errors.ts";
 import { type Command, exitStatus } from "./command.ts";
 
@@ -18,6 +19,7 @@ Exit status: 0 the machine is not armed (any more), 2 wrong usage, 3 it could no
 `,
   async run(args) {
     const stateDir = parseStateDir(args);
+    await removeLeftFolders();
     const done = await disarm(stateDir);
     process.stdout.write(done.length === 0 ? "This machine is not armed.\n" : `Disarmed: ${done.join("; ")}.\n`);
     return exitStatus.done;

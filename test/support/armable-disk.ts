@@ -25,8 +25,9 @@ export interface ArmableOptions {
   readonly place: PlaceKind;
   readonly rootType?: "ext4" | "xfs" | "btrfs";
   readonly table?: "dos" | "gpt";
-  /** 512 MiB of root for xfs and a file, which leaves the disk no gap, and swap space only for `swap`. */
   readonly rootMiB?: number;
+  /** Behind the last partition; 1 and the gap unless given. */
+  readonly tailMiB?: number;
   readonly mountOptions?: readonly string[];
   /** Files beside the image, by name. */
   readonly beside?: Readonly<Record<string, string>>;
@@ -97,7 +98,7 @@ export async function openArmable(image: ArmImage, options: ArmableOptions): Pro
   const stack = new AsyncDisposableStack();
   try {
     const folder = stack.use(await temporaryDirectory()).dir;
-    const disk = stack.use(await createOldDisk(1 + rootMiB + swapMiB + gapMiB + 1, script));
+    const disk = stack.use(await createOldDisk(1 + rootMiB + swapMiB + (options.tailMiB ?? gapMiB + 1), script));
     const swap = disk.partition(2);
     await makeFileSystem(swap, "swap", { label: "old-swap" });
     stack.defer(async () => {
