@@ -14,8 +14,8 @@ export interface MachineOptions {
 }
 
 export interface Ending {
-  /** `off`: the machine switched itself off. `time`: it was stopped because time was up. `stopped`: by `isOver`. */
-  readonly how: "off" | "time" | "stopped";
+  /** `off`: the machine switched itself off. Else it was stopped: time was up, it had said nothing for long, or `isOver`. */
+  readonly how: "off" | "time" | "silence" | "stopped";
   readonly serial: string;
   readonly seconds: number;
   /** Of the emulator: what a run costs, whatever else this computer does. */
@@ -25,10 +25,10 @@ export interface Ending {
 export const firmwareCode = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 export const firmwareVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
-/** Runs the machine until it is off, or `limitSeconds` are over. @throws Error where QEMU itself fails. */
+/** Runs the machine until it is off, or a limit is reached. @throws Error where QEMU itself fails. */
 export async function runMachine(
   options: MachineOptions,
-  limitSeconds: number,
+  limits: { readonly seconds: number; readonly silentSeconds: number },
   isOver: (serial: string) => boolean = () => false,
 ): Promise<Ending> {
   const start = performance.now();
@@ -45,13 +45,16 @@ export async function runMachine(
   };
   const end = (): void => qemu.kill("SIGKILL");
   process.on("exit", end); // whoever stops this program stops its machines
-  const timer = setTimeout(() => stop("time"), limitSeconds * 1000);
+  const timer = setTimeout(() => stop("time"), limits.seconds * 1000);
+  let silence = setTimeout(() => stop("silence"), limits.silentSeconds * 1000);
   try {
     const complaint = new Response(qemu.stderr).text();
     const decoder = new TextDecoder("latin1");
     let serial = "";
     for await (const chunk of qemu.stdout) {
       serial += decoder.decode(chunk, { stream: true });
+      clearTimeout(silence);
+      silence = setTimeout(() => stop("silence"), limits.silentSeconds * 1000);
       if (isOver(serial)) stop("stopped");
     }
     const status = await qemu.exited;
@@ -60,6 +63,7 @@ export async function runMachine(
     return { how, serial, seconds: (performance.now() - start) / 1000, cpuSeconds };
   } finally {
     clearTimeout(timer);
+    clearTimeout(silence);
     process.off("exit", end);
     end();
   }

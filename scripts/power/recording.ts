@@ -33,7 +33,7 @@ export function variablesOf(
   return isBefore ? { when: "before", path: firmwareVariables } : { when: "after", path: join(folder, "variables") };
 }
 
-const limitSeconds = 900;
+const limits = { seconds: 1800, silentSeconds: 300 };
 
 /** @param parent where recordings are kept. @throws Error where the run did not end in the new system. */
 export async function record(parent: string, scenario: Scenario, program: string): Promise<Recording> {
@@ -49,7 +49,7 @@ export async function record(parent: string, scenario: Scenario, program: string
   const machine = { firmware, sectorSizeBytes, disk: used, writeLog: log, sku: "arm" };
   const ending = await runMachine(
     { ...machine, ...(firmware === "uefi" ? { variables } : {}) },
-    limitSeconds,
+    limits,
     (serial) => (serial.match(/small-os: old identity/g)?.length ?? 0) > 1, // it would be armed for ever
   );
   writeFileSync(join(folder, "serial.txt"), ending.serial);

@@ -1,6 +1,7 @@
 /** What is swept: a firmware, where the lifeboat lies, a sector size; and the disks of it. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { type AppendedFile, appendConfig } from "../kiosk/append-config.ts";
 import { shell } from "../kiosk/cache.ts";
 import { makeSmallDisk, type Place, quickKernelArguments, type SmallDiskPlan } from "./small-os/disks.ts";
 import { smallInitramfs } from "./small-os/initramfs.ts";
@@ -35,8 +36,23 @@ export interface ScenarioDisks {
   readonly image: string;
 }
 
+/** How a lifeboat differs from the sweep's. */
+export interface FurtherBoot {
+  /** Added to its kernel command line. */
+  readonly append?: string;
+  /** Added to its initramfs, in an archive behind the archive. */
+  readonly files?: Readonly<Record<string, AppendedFile>>;
+  /** Booted instead of the small ones: paths of vmlinuz and initramfs.img. */
+  readonly product?: { readonly kernel: string; readonly initramfs: string };
+}
+
 /** Makes the disks in a folder. @param program the executable that is tested. */
-export async function makeDisks(folder: string, scenario: Scenario, program: string): Promise<ScenarioDisks> {
+export async function makeDisks(
+  folder: string,
+  scenario: Scenario,
+  program: string,
+  further: FurtherBoot = {},
+): Promise<ScenarioDisks> {
   const { firmware, place, sectorSizeBytes } = scenario;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -50,11 +66,16 @@ export async function makeDisks(folder: string, scenario: Scenario, program: str
   await shell`${program} pack --keygen --secret-key ${secretKey} --public-key ${publicKey}`;
   const signing = ["--secret-key", secretKey, "--image-version", "1"];
   await shell`${program} pack ${image} --level 6 ${signing} --output ${join(packed, "new.img.zst")}`;
-  const initramfs = await smallInitramfs(kernel, program);
+  const { product, files } = further;
+  const bare = product?.initramfs ?? (await smallInitramfs(kernel, program));
+  const initramfs = files === undefined ? bare : await appendConfig(bare, {}, join(folder, "initramfs.img"), files);
+  const carried = {
+    ...{ kernel: { ...kernel, image: product?.kernel ?? kernel.image }, program, initramfs, place, publicKey },
+    ...{ image: join(packed, "new.img.zst"), append: `${append} ${further.append ?? ""}`.trim() },
+  };
   await makeSmallDisk(old, kernel, {
     ...{ firmware, sectorSizeBytes, system: "old", ...oldSystems[place] },
-    fillRoot: (tree) =>
-      fillProduct(tree, { kernel, program, initramfs, image: join(packed, "new.img.zst"), publicKey, place, append }),
+    fillRoot: (tree) => fillProduct(tree, carried),
   });
   return { old, image };
 }
