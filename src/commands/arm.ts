@@ -5,7 +5,7 @@ import { type Carried, carriedConfig, formatOverrides, nextCommandLine } from ".
 import type { DriverList } from "../arming/driver-list.ts";
 import { readBootFiles, requireDrivers } from "../arming/drivers.ts";
 import { type BootFacts, readBootFacts } from "../arming/firmware-checks.ts";
-import { readKeptNote, writeKeptNote } from "../arming/kept-note.ts";
+import { readKeptNote, removeKeptNote, writeKeptNote } from "../arming/kept-note.ts";
 import { openWorkFolder, removeLeftFolders } from "../arming/work-folder.ts";
 import { ReimageError } from "../errors.ts";
 import { newcArchive } from "../lifeboat/boot-volume/cpio.ts";
@@ -100,14 +100,20 @@ async function armInMemory({ options, context, drivers }: Prepared): Promise<Res
   const carried = carriedConfig(options.config, options.configPath);
   await using judged = await judge(options.config, context, { copy: false, parks: false, memoryDir: context.workDir });
   await requireDrivers(drivers, judged.target.name);
-  const undo = await setOneShot({
+  // Whoever is killed in the middle leaves a machine that can be disarmed.
+  const keep = (undo: OneShotUndo) => writeKeptNote(options.stateDir, { kind: "one-shot", undo });
+  const request = {
     root: "/",
     ...{ kernelPath: options.kernelPath, initramfsPath: options.initramfsPath },
     configArchive: newcArchive(carried.files),
     commandLine: commandLineOf(options, carried),
     ...(options.method === null ? {} : { method: options.method }),
+  };
+  const undo = await setOneShot(request, keep).catch((error: unknown) => {
+    removeKeptNote(options.stateDir); // it has been taken back
+    throw error;
   });
-  writeKeptNote(options.stateDir, { kind: "one-shot", undo });
+  keep(undo);
   return {
     data: { mode: "ram", target: judged.target, method: undo.method, done: undo.done },
     text: formatOneShot(undo, judged),
@@ -149,6 +155,6 @@ Boots once by ${method}: ${done.join("; ")}
 If it fails ${describeFallback(method)}
 POWER CUTS while the disk is written leave this machine without a system and without its files
 Undo       reimage disarm (until the machine is restarted)
-Next       restart the machine
+Next       ${method === "kexec" ? "systemctl kexec" : "systemctl reboot (in an orderly way: boot loaders read file systems without their journal)"}
 `;
 }

@@ -1,6 +1,7 @@
 /** `reimage status`: whether this machine is armed, and what its next start would do. */
 import { type ArmedFacts, findDamage, inspectArmed } from "../arming/inspect-armed.ts";
 import { defaultStateDir, type KeptNote, readKeptNote } from "../arming/kept-note.ts";
+import { isOneShotPending } from "../one-shot/one-shot.ts";
 import { type Command, exitStatus } from "./command.ts";
 import { parseStateDir } from "./disarm.ts";
 
@@ -16,7 +17,7 @@ Exit status: 0, 2 wrong usage, 3 it cannot be told.
 `,
   async run(args) {
     const note = readKeptNote(parseStateDir(args));
-    const status = note?.kind === "lifeboat" ? await describeLifeboat(await inspectArmed(note)) : describe(note);
+    const status = note?.kind === "lifeboat" ? await describeLifeboat(await inspectArmed(note)) : await describe(note);
     process.stdout.write(args.includes("--json") ? `${JSON.stringify(status, null, 2)}\n` : format(status));
     return exitStatus.done;
   },
@@ -35,9 +36,15 @@ interface Status {
   readonly todo?: string;
 }
 
-function describe(note: Extract<KeptNote, { kind: "one-shot" }> | null): Status {
+async function describe(note: Extract<KeptNote, { kind: "one-shot" }> | null): Promise<Status> {
   if (note === null) return { armed: false, nextStart: "the system that is installed" };
-  return { armed: true, mode: "ram", method: note.undo.method, nextStart: "reimage, once" };
+  const { method } = note.undo;
+  const isPending = await isOneShotPending(note.undo);
+  if (isPending === false) {
+    const nextStart = "the system that is installed: reimage has had its one start";
+    return { armed: false, mode: "ram", method, nextStart, todo: "reimage disarm, and arm again" };
+  }
+  return { armed: true, mode: "ram", method, nextStart: isPending ? "reimage, once" : "reimage, unless it was used" };
 }
 
 async function describeLifeboat({ disk, lifeboat, boots, change }: ArmedFacts): Promise<Status> {
