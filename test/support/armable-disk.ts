@@ -26,9 +26,11 @@ export interface ArmableOptions {
   readonly rootType?: "ext4" | "xfs" | "btrfs";
   readonly table?: "dos" | "gpt";
   readonly rootMiB?: number;
-  /** Behind the last partition; 1 and the gap unless given. */
+  /** At the end of the disk; 1 unless given. */
   readonly tailMiB?: number;
   readonly mountOptions?: readonly string[];
+  /** Gaps between further partitions of 1 MiB, instead of one at the end. */
+  readonly gapsMiB?: readonly number[];
   /** Files beside the image, by name. */
   readonly beside?: Readonly<Record<string, string>>;
 }
@@ -92,13 +94,21 @@ export async function openArmable(image: ArmImage, options: ArmableOptions): Pro
   const rootMiB = options.rootMiB ?? (rootType === "xfs" ? 320 : 120);
   const [swapMiB, gapMiB] = [place === "swap" ? 60 : 2, place === "gap" ? 64 : 0];
   const swapType = table === "dos" ? "82" : "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F";
-  const script = `label: ${table}\nstart=1MiB, size=${rootMiB}MiB\nstart=${1 + rootMiB}MiB, size=${swapMiB}MiB, type=${swapType}\n`;
+  const lines = [`label: ${table}`, `start=1MiB, size=${rootMiB}MiB`];
+  let endMiB = 1 + rootMiB + swapMiB;
+  lines.push(`start=${1 + rootMiB}MiB, size=${swapMiB}MiB, type=${swapType}`);
+  for (const sizeMiB of options.gapsMiB ?? []) {
+    lines.push(`start=${endMiB + sizeMiB}MiB, size=1MiB`);
+    endMiB += sizeMiB + 1;
+  }
+  if (options.gapsMiB === undefined) endMiB += gapMiB;
+  endMiB += options.tailMiB ?? 1;
   made += 1;
   const label = `o${process.pid % 100000}-${made}`;
   const stack = new AsyncDisposableStack();
   try {
     const folder = stack.use(await temporaryDirectory()).dir;
-    const disk = stack.use(await createOldDisk(1 + rootMiB + swapMiB + (options.tailMiB ?? gapMiB + 1), script));
+    const disk = stack.use(await createOldDisk(endMiB, `${lines.join("\n")}\n`));
     const swap = disk.partition(2);
     await makeFileSystem(swap, "swap", { label: "old-swap" });
     stack.defer(async () => {
