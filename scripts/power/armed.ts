@@ -13,7 +13,7 @@ import { identityOf } from "./verdict.ts";
 const scenario: Scenario = { firmware: "bios", place: "gap", sectorSizeBytes: 512, mutant: null };
 /** What the disk calls itself; the lifeboat knows its disk by it. */
 export const diskSerial = "SWEEP0";
-const limitSeconds = 900;
+const limits = { seconds: 900, silentSeconds: 300 };
 const MiB = 1 << 20;
 
 export interface Armed {
@@ -34,7 +34,7 @@ export async function armDisk(name: string, program: string, further: FurtherBoo
     const [old, image] = [await readSystem(disks.old), await readSystem(disks.image)];
     const { serial } = await runMachine(
       { ...scenario, disk: disks.old, sku: "arm" },
-      limitSeconds,
+      limits,
       (text) => /reboot: (Restarting system|Power down)/.test(text), // everything is on the disk by then
     );
     writeFileSync(join(partial, "serial.txt"), serial);

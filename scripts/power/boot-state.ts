@@ -26,14 +26,22 @@ export async function bootState(recording: Recording, disk: string, firmwareVari
   try {
     const machine = { firmware, sectorSizeBytes, disk, ...(firmware === "uefi" ? { variables } : {}) };
     const { how, serial, seconds, cpuSeconds } = await runMachine(machine, limits);
-    const measured = { serial, seconds, cpuSeconds };
-    const verdict = judgeSerial({ how, serial }, identity);
-    if (verdict.outcome === "dead") return { ...verdict, ...measured };
-    const wrong = await checkSystem(disk, verdict.outcome === "old" ? recording.old : recording.new);
-    if (wrong.length === 0) return { ...verdict, ...measured };
-    const reason = `the ${verdict.outcome} system came up, but ${wrong.join("; ")}`;
-    return { ...verdict, outcome: "dead", reason, ...measured };
+    return { ...(await judgeMachine({ how, serial }, disk, recording)), serial, seconds, cpuSeconds };
   } finally {
     rmSync(variables, { force: true });
   }
+}
+
+/** Judges a machine that has ended, by what it said and by its disk. */
+export async function judgeMachine(
+  ending: Pick<Ending, "how" | "serial">,
+  disk: string,
+  known: Pick<Recording, "identity" | "old" | "new">,
+): Promise<Verdict> {
+  const verdict = judgeSerial(ending, known.identity);
+  if (verdict.outcome === "dead") return verdict;
+  const wrong = await checkSystem(disk, known[verdict.outcome]);
+  if (wrong.length === 0) return verdict;
+  const reason = `the ${verdict.outcome} system came up, but ${wrong.join("; ")}`;
+  return { ...verdict, outcome: "dead", reason };
 }

@@ -53,7 +53,12 @@ const restartMs = 5000;
 /** The strikes of one run, in its order: half of the instants are spread over its time, half over its marks. */
 export function planStrikes(
   timeline: Timeline,
-  { seed, kind, run, count }: { readonly seed: number; readonly kind: Kind; readonly run: number; readonly count: number },
+  {
+    seed,
+    kind,
+    run,
+    count,
+  }: { readonly seed: number; readonly kind: Kind; readonly run: number; readonly count: number },
 ): Strike[] {
   const random = createRandom(Number(Bun.hash(`${seed}:${kind}:${run}`) & 0x7fffffffn));
   const strikes = Array.from({ length: count }, (): Strike => {

@@ -50,7 +50,7 @@ export interface Struck extends Strike {
   readonly hit: string | null;
 }
 
-export interface StruckRun extends Ending {
+export interface StruckRun extends Pick<Ending, "how" | "serial" | "seconds"> {
   readonly struck: readonly Struck[];
   readonly timeline: Timeline;
 }
@@ -93,7 +93,8 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
   for (const strike of strikes) {
     const hasReached = () => hasCome(vm.serialText().slice(from), strike.mark);
     if (!(await until(hasReached, limitSeconds * 1000))) break;
-    if (await until(() => false, strike.delayMs)) break;
+    await sleep(strike.delayMs);
+    if (isOver()) break;
     const at = vm.serialText().length;
     const state = readRecord(disk, armed.header)?.state ?? "committed";
     const isRunning = /^reimage \d/m.test(vm.serialText().slice(from));
@@ -104,16 +105,18 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
       if (sign !== null) hit = sign[1] ?? (strike.means === "kill" ? "reimage" : "the kernel");
       return hit !== null;
     };
-    if (await until(confirmed, confirmMs)) from = vm.serialText().length;
+    const isHit = await until(confirmed, confirmMs);
+    // Until it is seen to have ended, that end would be taken for the next strike's.
+    if (hit === "reimage") await until(() => signs.kill.test(vm.serialText().slice(at)), confirmMs);
+    if (isHit) from = vm.serialText().length;
     struck.push({ ...strike, state, isRunning, hit });
-    if (isOver()) break;
   }
   let how: Ending["how"] = "off";
   await vm.waitForExit(limitSeconds * 1000).catch(() => {
     how = "time";
   });
   const seconds = (performance.now() - start) / 1000;
-  return { how, serial: vm.serialText(), seconds, cpuSeconds: 0, struck, timeline: timelineOf(received) };
+  return { how, serial: vm.serialText(), seconds, struck, timeline: timelineOf(received) };
 }
 
 /** A break on the serial line and a letter is the system request key (Documentation/admin-guide/sysrq.rst). */

@@ -2,14 +2,14 @@
  * `make test-power`: records whole runs, cuts their power at many instants, and boots what is left on the disk each time.
  * A machine that comes up neither in its old nor in its complete new system, with its identity, is dead, and a failure.
  */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { $, chalk, echo } from "zx";
 import { shell } from "../kiosk/cache.ts";
 import { bootState } from "./boot-state.ts";
 import { chooseStates, type OpenHistory, openHistory } from "./choose.ts";
 import { type CrashState, stateOf } from "./crash-states.ts";
+import { openFastFolder } from "./fast-folder.ts";
 import { mutantProgram, mutants } from "./mutants.ts";
 import { beforePath, keptRecording, type Recording, record, variablesOf } from "./recording.ts";
 import { appendResult, type Result, readResults, resultsFolder } from "./results.ts";
@@ -19,16 +19,6 @@ import { parseSweepOptions, type SweepOptions, sweepUsage } from "./sweep-option
 
 const recordings = "build/power/recordings";
 const failures = "build/power/failures";
-const fastBytes = 4e9;
-
-/** Memory where there is room for a few disks. */
-function openFastFolder(): Disposable & { readonly path: string } {
-  const { bavail, bsize } = statfsSync("/dev/shm");
-  const path = mkdtempSync(join(bavail * bsize > fastBytes ? "/dev/shm" : tmpdir(), "reimage-power-"));
-  const remove = () => rmSync(path, { recursive: true, force: true });
-  process.once("exit", remove);
-  return { path, [Symbol.dispose]: remove };
-}
 
 async function sweep(scenario: Scenario, options: SweepOptions, commit: string): Promise<{ dead: number }> {
   const name = nameOf(scenario);
