@@ -20,7 +20,10 @@ export const nameOf = ({ firmware, place, sectorSizeBytes, mutant }: Scenario): 
   [firmware, place, String(sectorSizeBytes), ...(mutant === null ? [] : [mutant])].join("-");
 
 /** MiB. The image reaches into the old root, so that nothing of the old system survives. */
-export const newSystem = { diskMiB: 34, rootMiB: 8 } as const;
+const newSystems = {
+  512: { diskMiB: 34, rootMiB: 8 },
+  4096: { diskMiB: 42, rootMiB: 16 }, // the least journal has 1024 blocks
+} as const;
 const oldSystems: Readonly<Record<Place, Pick<SmallDiskPlan, "diskMiB" | "rootMiB" | "swapMiB">>> = {
   gap: { diskMiB: 512, rootMiB: 300 },
   swap: { diskMiB: 512, rootMiB: 300, swapMiB: 184 },
@@ -58,7 +61,7 @@ export async function makeDisks(
   mkdirSync(folder, { recursive: true });
   const kernel = await smallKernel();
   const [old, image] = [join(folder, "old.img"), join(folder, "new.img")];
-  await makeSmallDisk(image, kernel, { firmware, sectorSizeBytes, system: "new", ...newSystem });
+  await makeSmallDisk(image, kernel, { firmware, sectorSizeBytes, system: "new", ...newSystems[sectorSizeBytes] });
   const packed = join(folder, "packed");
   mkdirSync(packed);
   // Signed: then the lifeboat need not decode the image an extra time to judge it.
