@@ -237,6 +237,6 @@ export const moduleGroups: readonly ModuleGroup[] = [
       "drivers/mfd/lpc_ich",
     ],
   },
-  { reason: "EFI variables, which the boot menu of the new OS may need", patterns: ["fs/efivarfs/efivarfs"] },
+  { reason: "EFI variables: the new OS gets a boot entry", patterns: ["fs/efivarfs/efivarfs"] },
   { reason: "the clock of the board (the kernel sets its own from it)", patterns: ["drivers/rtc/rtc-cmos"] },
 ];
