@@ -17,6 +17,9 @@ import { type StageContext, step, warn } from "./context.ts";
 /** What the firmware's menu shows. Every reimage of a machine changes the one entry of this name: entries do not pile up. */
 export const bootEntryDescription = "OS installed by reimage";
 
+/** Starts that may end between the restoring and the commit: some firmware hangs when a variable is written. */
+const MOST_ATTEMPTS = 3;
+
 const espTypes = { gpt: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", mbr: "ef" } as const;
 
 /**
@@ -31,8 +34,16 @@ const espTypes = { gpt: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", mbr: "ef" } as c
  * Whatever goes wrong is a warning: the disk may well boot without.
  */
 export async function makeBootEntry(target: Disk, table: PartitionTable, context: StageContext): Promise<void> {
-  const { bootVariables } = context;
+  const { bootVariables, lifeboat } = context;
   if (bootVariables === null) return;
+  if (lifeboat?.record.state === "restored" && lifeboat.record.attempts > MOST_ATTEMPTS) {
+    warn(
+      context,
+      "restore",
+      "the firmware gets no boot entry for the new OS: it may be what kept this machine from the commit",
+    );
+    return;
+  }
   try {
     if ((await bootVariables.names()).length === 0) throw new ReimageError("new-os", "efivarfs is not mounted");
     const chosen = await chooseLoader(target, table, context);

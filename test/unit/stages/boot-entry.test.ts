@@ -8,9 +8,11 @@ import {
   prependToBootOrder,
   readBootEntries,
   readBootOrder,
+  writeBootOrder,
 } from "../../../src/firmware/boot-entries.ts";
 import { parseDevicePath } from "../../../src/firmware/device-path.ts";
 import { efiVariables, vendors } from "../../../src/firmware/efi-variables.ts";
+import type { Lifeboat } from "../../../src/lifeboat/lifeboat.ts";
 import type { Event } from "../../../src/report/events.ts";
 import { createReporter } from "../../../src/report/reporter.ts";
 import { bootEntryDescription, makeBootEntry, namableEsps } from "../../../src/stages/boot-entry.ts";
@@ -51,7 +53,7 @@ interface Machine extends AsyncDisposable {
   readonly variables: ReturnType<typeof efiVariables>;
   readonly directory: string;
   /** Makes the entry; returns what was said. The disk is not there, so nobody can look for the loader. */
-  make(table?: PartitionTable): Promise<string>;
+  make(table?: PartitionTable, lifeboat?: Lifeboat): Promise<string>;
 }
 
 async function openMachine(): Promise<Machine> {
@@ -65,9 +67,9 @@ async function openMachine(): Promise<Machine> {
   const disk = { path: join(temporary.dir, "no-disk") } as Disk;
   return {
     ...{ variables, directory },
-    async make(table = tableOf("gpt", [root, esp])) {
+    async make(table = tableOf("gpt", [root, esp]), lifeboat?: Lifeboat) {
       said.length = 0;
-      await makeBootEntry(disk, table, { ...looking, bootVariables: variables });
+      await makeBootEntry(disk, table, { ...looking, lifeboat: lifeboat ?? null, bootVariables: variables });
       return said.join("\n");
     },
     [Symbol.asyncDispose]: () => temporary[Symbol.asyncDispose](),
@@ -111,6 +113,18 @@ test("an image without an EFI system partition gets no entry, and a warning", as
   await using machine = await openUefiMachine();
   expect(await machine.make(tableOf("gpt", [root]))).toContain("warning: the image has no EFI system partition");
   expect(await readBootOrder(machine.variables)).toEqual([3]);
+});
+
+test("firmware that may be what hangs is not asked for ever", async () => {
+  await using machine = await openUefiMachine();
+  const aboard = (state: string, attempts: number) => ({ record: { state, attempts } }) as Lifeboat;
+  expect(await machine.make(undefined, aboard("restored", 4))).toContain("warning: the firmware gets no boot entry");
+  expect(await readBootOrder(machine.variables)).toEqual([3]);
+  await machine.make(undefined, aboard("written", 4));
+  expect(await readBootOrder(machine.variables)).toEqual([4, 3]);
+  await writeBootOrder(machine.variables, [3]);
+  await machine.make(undefined, aboard("restored", 3));
+  expect(await readBootOrder(machine.variables)).toEqual([4, 3]);
 });
 
 test("whatever fails is a warning", async () => {
