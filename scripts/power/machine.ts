@@ -10,7 +10,6 @@ export interface MachineOptions {
   readonly writeLog?: string;
   /** The SKU in the SMBIOS: `arm` tells the old system to arm. */
   readonly sku?: string;
-  readonly memoryMiB?: number;
 }
 
 export interface Ending {
@@ -70,7 +69,8 @@ export async function runMachine(
 }
 
 function machineArguments(options: MachineOptions): string[] {
-  const { firmware, disk, sectorSizeBytes, variables, writeLog, sku, memoryMiB = 512 } = options;
+  const { firmware, disk, sectorSizeBytes, variables, writeLog, sku } = options;
+  const memoryMiB = firmware === "bios" ? 512 : 640; // UEFI keeps some for itself
   if (firmware === "uefi" && variables === undefined) throw new Error("a machine with UEFI needs its variables");
   // The host need not flush: what counts is the order in the log.
   const image = `driver=file,node-name=image,filename=${disk},discard=unmap,cache.no-flush=on`;
