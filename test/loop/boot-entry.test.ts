@@ -1,5 +1,5 @@
 /** The new OS's boot entry is made after what its EFI system partition holds, and the disk stays as it is. Needs root. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { forgetPartitions } from "../../src/disk/kernel-partitions.ts";
@@ -14,6 +14,8 @@ import { nobody } from "../../src/stages/overseer.ts";
 import { makeFileSystem, mountDevice, runTestCommand, temporaryDirectory } from "../support/loop-device.ts";
 import { put } from "../support/make-disk.ts";
 import { createOldDisk, readRaw } from "../support/old-disk.ts";
+
+setDefaultTimeout(120_000); // how long a machine takes says nothing about what is tested
 
 const MiB = 1 << 20;
 const diskMiB = 40;

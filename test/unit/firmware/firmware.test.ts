@@ -16,7 +16,7 @@ import {
 } from "../../../src/firmware/boot-entries.ts";
 import { formatDevicePath, parseDevicePath } from "../../../src/firmware/device-path.ts";
 import { type EfiVariables, efiVariables, vendors } from "../../../src/firmware/efi-variables.ts";
-import { readFirmware } from "../../../src/firmware/firmware.ts";
+import { findBootVariables, readFirmware } from "../../../src/firmware/firmware.ts";
 import { formatLoadOption, parseLoadOption } from "../../../src/firmware/load-option.ts";
 import { temporaryDirectory } from "../../support/loop-device.ts";
 import { createRandom } from "../../support/random.ts";
@@ -220,5 +220,14 @@ test("which firmware it is, and from where it booted", async () => {
 test("a UEFI whose variables cannot be seen is no UEFI without Secure Boot", async () => {
   await withFirmware({}, async (directory) => {
     await expect(readFirmware(directory)).rejects.toThrow("the variables of the firmware are not in");
+  });
+});
+
+test("where a boot entry for a 64-bit OS can be made", async () => {
+  await using temporary = await temporaryDirectory();
+  expect(await findBootVariables(temporary.dir)).toBeNull(); // BIOS
+  await withFirmware({}, async (directory) => expect(await findBootVariables(directory)).toBeNull(), "32\n");
+  await withFirmware({ [global("Boot0001")]: Buffer.from("x") }, async (directory) => {
+    expect(await (await findBootVariables(directory))?.names()).toEqual(["Boot0001"]);
   });
 });
