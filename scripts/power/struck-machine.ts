@@ -42,7 +42,7 @@ exec /init
 
 /** A strike that was made. */
 export interface Struck extends Strike {
-  /** What the record said at that instant. */
+  /** What the record said at that instant; of a hog, when it had hit. */
   readonly state: LifeboatState;
   /** Whether the program had begun, since its machine or it itself was started. */
   readonly isRunning: boolean;
@@ -96,7 +96,8 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
     await sleep(strike.delayMs);
     if (isOver()) break;
     const at = vm.serialText().length;
-    const state = readRecord(disk, armed.header)?.state ?? "committed";
+    const readState = () => readRecord(disk, armed.header)?.state ?? "committed";
+    let state = readState();
     const isRunning = /^reimage \d/m.test(vm.serialText().slice(from));
     await make(strike.means, vm);
     let hit: string | null = null;
@@ -106,6 +107,7 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
       return hit !== null;
     };
     const isHit = await until(confirmed, confirmMs);
+    if (strike.means === "hog") state = readState(); // memory takes a while to run out
     // Until it is seen to have ended, that end would be taken for the next strike's.
     if (hit === "reimage") await until(() => signs.kill.test(vm.serialText().slice(at)), confirmMs);
     if (isHit) from = vm.serialText().length;
