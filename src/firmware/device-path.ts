@@ -17,6 +17,9 @@ export interface DevicePath {
   readonly file: string | null;
 }
 
+const MESSAGING = 0x03;
+/** MAC address, IPv4, IPv6, URI. */
+const networkNodes = [0x0b, 0x0c, 0x0d, 0x18];
 const MEDIA = 0x04;
 const HARD_DRIVE = 0x01;
 const FILE_PATH = 0x04;
@@ -28,16 +31,26 @@ const FORMAT = { mbr: 1, gpt: 2 } as const;
 export function parseDevicePath(data: Buffer): DevicePath {
   let partition: PartitionNode | null = null;
   let file: string | null = null;
-  for (let at = 0; at + 4 <= data.length; ) {
-    const [type, subtype, sizeBytes] = [data.readUInt8(at), data.readUInt8(at + 1), data.readUInt16LE(at + 2)];
-    if (type === END || sizeBytes < 4 || at + sizeBytes > data.length) break;
-    const node = data.subarray(at, at + sizeBytes);
+  for (const { type, subtype, node } of nodesOf(data)) {
     if (type === MEDIA && subtype === HARD_DRIVE) partition = parsePartition(node);
     // The parts of a path may come as a node each; every part but the first then begins or the one before ends with \.
     if (type === MEDIA && subtype === FILE_PATH) file = joinPath(file, text(node.subarray(4)));
-    at += sizeBytes;
   }
   return { partition, file };
+}
+
+/** Whether a device path leads through a network card (PXE, HTTP). Throws nothing. */
+export function isNetworkPath(data: Buffer): boolean {
+  return [...nodesOf(data)].some(({ type, subtype }) => type === MESSAGING && networkNodes.includes(subtype));
+}
+
+function* nodesOf(data: Buffer): Generator<{ readonly type: number; readonly subtype: number; readonly node: Buffer }> {
+  for (let at = 0; at + 4 <= data.length; ) {
+    const [type, subtype, sizeBytes] = [data.readUInt8(at), data.readUInt8(at + 1), data.readUInt16LE(at + 2)];
+    if (type === END || sizeBytes < 4 || at + sizeBytes > data.length) return;
+    yield { type, subtype, node: data.subarray(at, at + sizeBytes) };
+    at += sizeBytes;
+  }
 }
 
 /** The short form of a path, HD(…)/file: firmware looks for the partition on all disks. `file` may be written with slashes. */

@@ -9,8 +9,15 @@ import { addPartitions, partitionPath } from "../disk/kernel-partitions.ts";
 import { mountReadOnly } from "../disk/mounts.ts";
 import type { Partition, PartitionTable } from "../disk/partition-table.ts";
 import { describeError, ReimageError } from "../errors.ts";
-import { bootEntryName, createBootEntry, prependToBootOrder } from "../firmware/boot-entries.ts";
-import type { PartitionNode } from "../firmware/device-path.ts";
+import {
+  bootEntryName,
+  createBootEntry,
+  readBootEntries,
+  readBootOrder,
+  writeBootOrder,
+} from "../firmware/boot-entries.ts";
+import { isNetworkPath, type PartitionNode } from "../firmware/device-path.ts";
+import type { EfiVariables } from "../firmware/efi-variables.ts";
 import { findEspLoader, removableMediaLoader } from "../firmware/esp-loader.ts";
 import { type StageContext, step, warn } from "./context.ts";
 
@@ -23,9 +30,10 @@ const MOST_ATTEMPTS = 3;
 const espTypes = { gpt: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", mbr: "ef" } as const;
 
 /**
- * Makes the entry, and puts it first, just before the commit. Until the commit no partition has the PARTUUID that it names
- * (or the lifeboat's has, where old and new OS come from the same image), so the firmware goes on to the next entry: the
- * old OS's, which leads to the lifeboat. After it the new OS boots, and no power cut can come in between.
+ * Makes the entry, and puts it first, just before the commit; network entries that lead stay before it, for a fleet is
+ * reinstalled by them. Until the commit no partition has the PARTUUID that it names (or the lifeboat's has, where old and new
+ * OS come from the same image), so the firmware goes on to the next entry: the old OS's, which leads to the lifeboat. After
+ * it the new OS boots, and no power cut can come in between.
  *
  * The entry of the old OS is left alone, although it may lead nowhere now: firmware passes over it; taking it away before the
  * commit would take away the way back to the lifeboat, and after it nothing tells it from an entry of a disk that is a copy
@@ -50,13 +58,21 @@ export async function makeBootEntry(target: Disk, table: PartitionTable, context
     if (chosen === null) return;
     const description = bootEntryDescription;
     const id = await createBootEntry(bootVariables, { description, ...chosen });
-    await prependToBootOrder(bootVariables, id);
+    await putFirst(bootVariables, id);
     const where = `${chosen.file} on partition ${chosen.partition.number}`;
-    step(context, "restore", `the firmware's first boot entry is ${bootEntryName(id)} now: ${where}`);
+    step(context, "restore", `the firmware boots this disk by entry ${bootEntryName(id)} now: ${where}`);
   } catch (error) {
     const advice = "where the firmware does not find the new OS by itself, make an entry in its setup";
     warn(context, "restore", `the firmware has no boot entry for the new OS: ${describeError(error)}; ${advice}`);
   }
+}
+
+async function putFirst(variables: EfiVariables, id: number): Promise<void> {
+  const order = (await readBootOrder(variables)).filter((other) => other !== id);
+  const entries = await readBootEntries(variables);
+  const network = new Set(entries.filter(({ devicePath }) => isNetworkPath(devicePath)).map((entry) => entry.id));
+  const found = order.findIndex((other) => !network.has(other));
+  await writeBootOrder(variables, order.toSpliced(found < 0 ? order.length : found, 0, id));
 }
 
 /** The EFI system partitions that a boot entry can name, by number (pure). */

@@ -12,6 +12,7 @@ import {
 } from "../../../src/firmware/boot-entries.ts";
 import { parseDevicePath } from "../../../src/firmware/device-path.ts";
 import { efiVariables, vendors } from "../../../src/firmware/efi-variables.ts";
+import { formatLoadOption } from "../../../src/firmware/load-option.ts";
 import type { Lifeboat } from "../../../src/lifeboat/lifeboat.ts";
 import type { Event } from "../../../src/report/events.ts";
 import { createReporter } from "../../../src/report/reporter.ts";
@@ -95,7 +96,7 @@ test("the new OS comes first, the old OS's entry stays behind it, and nothing pi
   for (const number of [2, 4, 2]) {
     const said = await machine.make(tableOf("gpt", [root, gptPartition(number, espType)]));
     expect(said).toContain(
-      `step: the firmware's first boot entry is Boot0004 now: /EFI/BOOT/BOOTX64.EFI on partition ${number}`,
+      `step: the firmware boots this disk by entry Boot0004 now: /EFI/BOOT/BOOTX64.EFI on partition ${number}`,
     );
     expect(await readBootOrder(variables)).toEqual([4, 3]);
     const entries = await readBootEntries(variables);
@@ -113,6 +114,42 @@ test("an image without an EFI system partition gets no entry, and a warning", as
   await using machine = await openUefiMachine();
   expect(await machine.make(tableOf("gpt", [root]))).toContain("warning: the image has no EFI system partition");
   expect(await readBootOrder(machine.variables)).toEqual([3]);
+});
+
+test("a machine that boots from the network first still does", async () => {
+  await using machine = await openUefiMachine();
+  const { variables } = machine;
+  const option = (path: string) =>
+    formatLoadOption({
+      active: true,
+      description: "PXE",
+      devicePath: Buffer.from(path, "hex"),
+      optionalData: Buffer.alloc(0),
+    });
+  // PciRoot(0)/Pci(1,0)/MAC(…), laid out by hand after the specification, 10.3.4.12; and a USB stick
+  const hardware = "02010c00d041030a00000000" + "010106000001";
+  await variables.write("Boot0010", option(`${hardware}030b2500${"52540012".padEnd(64, "0")}017fff0400`));
+  await variables.write("Boot0011", option(`${hardware}0305060001007fff0400`));
+  for (const [before, after] of [
+    [
+      [16, 17, 3],
+      [16, 4, 17, 3],
+    ],
+    [
+      [4, 16, 3],
+      [16, 4, 3],
+    ],
+    [
+      [17, 16],
+      [4, 17, 16],
+    ],
+    [[16], [16, 4]],
+    [[], [4]],
+  ] as const) {
+    await writeBootOrder(variables, before);
+    await machine.make();
+    expect(await readBootOrder(variables)).toEqual([...after]);
+  }
 });
 
 test("firmware that may be what hangs is not asked for ever", async () => {
