@@ -1,6 +1,6 @@
 /** The boot manager's entries and their order (UEFI specification, 3.1): Boot####, BootOrder, BootNext. */
 import { ReimageError } from "../errors.ts";
-import { formatDevicePath, type PartitionNode } from "./device-path.ts";
+import { formatDevicePath, isNetworkPath, type PartitionNode } from "./device-path.ts";
 import type { EfiVariables } from "./efi-variables.ts";
 import { formatLoadOption, type LoadOption, parseLoadOption } from "./load-option.ts";
 
@@ -66,10 +66,16 @@ export async function readBootOrder(variables: EfiVariables): Promise<number[]> 
   return numbers((await variables.read("BootOrder"))?.data);
 }
 
-/** Makes an entry the first one that the firmware tries, wherever it was in the order. @throws ReimageError `lifeboat` */
+/**
+ * Makes an entry the first one that the firmware tries, wherever it was in the order; network entries that lead stay
+ * before it, for a fleet may be installed by them. @throws ReimageError `lifeboat`
+ */
 export async function prependToBootOrder(variables: EfiVariables, id: number): Promise<void> {
   const others = (await readBootOrder(variables)).filter((other) => other !== id);
-  await writeBootOrder(variables, [id, ...others]);
+  const entries = await readBootEntries(variables);
+  const network = new Set(entries.filter(({ devicePath }) => isNetworkPath(devicePath)).map((entry) => entry.id));
+  const first = others.findIndex((other) => !network.has(other));
+  await writeBootOrder(variables, others.toSpliced(first < 0 ? others.length : first, 0, id));
 }
 
 /** Writes the order; the one that readBootOrder gave, to undo a change. @throws ReimageError `lifeboat` */

@@ -9,15 +9,8 @@ import { addPartitions, partitionPath } from "../disk/kernel-partitions.ts";
 import { mountReadOnly } from "../disk/mounts.ts";
 import type { Partition, PartitionTable } from "../disk/partition-table.ts";
 import { describeError, ReimageError } from "../errors.ts";
-import {
-  bootEntryName,
-  createBootEntry,
-  readBootEntries,
-  readBootOrder,
-  writeBootOrder,
-} from "../firmware/boot-entries.ts";
-import { isNetworkPath, type PartitionNode } from "../firmware/device-path.ts";
-import type { EfiVariables } from "../firmware/efi-variables.ts";
+import { bootEntryName, createBootEntry, prependToBootOrder } from "../firmware/boot-entries.ts";
+import type { PartitionNode } from "../firmware/device-path.ts";
 import { findEspLoader, removableMediaLoader } from "../firmware/esp-loader.ts";
 import { type StageContext, step, warn } from "./context.ts";
 
@@ -58,21 +51,13 @@ export async function makeBootEntry(target: Disk, table: PartitionTable, context
     if (chosen === null) return;
     const description = bootEntryDescription;
     const id = await createBootEntry(bootVariables, { description, ...chosen });
-    await putFirst(bootVariables, id);
+    await prependToBootOrder(bootVariables, id);
     const where = `${chosen.file} on partition ${chosen.partition.number}`;
     step(context, "restore", `the firmware boots this disk by entry ${bootEntryName(id)} now: ${where}`);
   } catch (error) {
     const advice = "where the firmware does not find the new OS by itself, make an entry in its setup";
     warn(context, "restore", `the firmware has no boot entry for the new OS: ${describeError(error)}; ${advice}`);
   }
-}
-
-async function putFirst(variables: EfiVariables, id: number): Promise<void> {
-  const order = (await readBootOrder(variables)).filter((other) => other !== id);
-  const entries = await readBootEntries(variables);
-  const network = new Set(entries.filter(({ devicePath }) => isNetworkPath(devicePath)).map((entry) => entry.id));
-  const found = order.findIndex((other) => !network.has(other));
-  await writeBootOrder(variables, order.toSpliced(found < 0 ? order.length : found, 0, id));
 }
 
 /** The EFI system partitions that a boot entry can name, by number (pure). */
