@@ -80,6 +80,7 @@ async function losePower(stage: Stage): Promise<void> {
   const show = showRun((line) => {
     last = line;
   });
+  echo(`  ${chalk.green("switched on")}`);
   await using vm = await switchOn(show);
   const seconds = await pullPlug(vm, moment, minutes(20));
   echo(chalk.red(`  PLUG PULLED, ${seconds.toFixed(1)} s into ${stage}`) + chalk.dim(`, after: ${last}`));

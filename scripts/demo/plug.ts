@@ -23,7 +23,7 @@ const overAt: Readonly<Record<Stage, RegExp>> = {
 };
 
 export function chooseMoment(stage: Stage, random: Random): Moment {
-  return { stage, lines: random.below(linesOf[stage]), thenMs: random.below(2500) };
+  return { stage, lines: random.below(linesOf[stage]), thenMs: random.below(6000) };
 }
 
 /**
