@@ -70,6 +70,8 @@ test-power: packages initramfs ## the power is cut at hundreds of instants of wh
 	$(BUN) scripts/power/sweep.ts --states 170 $(ARGS)
 	$(BUN) scripts/power/sweep.ts --states 40 --mutant all $(ARGS)
 	$(BUN) scripts/power/table.ts
+	$(BUN) scripts/power/kills.ts $(filter --resume,$(ARGS))
+	$(BUN) scripts/power/kill-table.ts
 
 test-control: build ## the tests of the control endpoint: PostgreSQL, Chromium, a BMC and a TFTP server, all of their own (needs root)
 	$(BUN) scripts/test.ts control

@@ -5,7 +5,7 @@ import { type Result, readAllResults } from "./results.ts";
 import { nameOf } from "./scenario.ts";
 
 const document = "docs/power-cuts.md";
-const [begin, end] = ["<!-- sweep: begin (made by scripts/power/table.ts) -->", "<!-- sweep: end -->"];
+const sweepMarkers = ["<!-- sweep: begin (made by scripts/power/table.ts) -->", "<!-- sweep: end -->"] as const;
 
 /** The table, and what it was made from (pure). Every state counts once. */
 export function formatTable(all: readonly Result[]): string {
@@ -47,8 +47,12 @@ function row(results: readonly Result[]): string {
 
 const unique = (words: readonly string[]): string[] => [...new Set(words)].toSorted();
 
-/** Puts a table between the markers of a text (pure). @throws Error where they are not there. */
-export function placeTable(text: string, table: string): string {
+/** Puts a table between the two markers of a text (pure). @throws Error where they are not there. */
+export function placeTable(
+  text: string,
+  table: string,
+  [begin, end]: readonly [begin: string, end: string] = sweepMarkers,
+): string {
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from === -1 || to < from) throw new Error(`${document} lacks the lines ${begin} and ${end}`);
   return `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`;
