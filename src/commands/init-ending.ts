@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/schema.ts";
 import { describeError, type ErrorCode } from "../errors.ts";
+import { isLifeboatNoted } from "../init/boarding.ts";
 import type { Console } from "../init/consoles.ts";
 import { decideEnding, type Ending, endMachine } from "../init/ending.ts";
-import { RESCUE_STATUS } from "../init/exit-status.ts";
+import { LOST_STATUS, RESCUE_STATUS } from "../init/exit-status.ts";
 import type { Guardian } from "../init/guardian.ts";
 import type { Watchdog } from "../init/watchdog.ts";
 import { abandonLifeboat } from "../lifeboat/abandon.ts";
@@ -71,7 +72,12 @@ export async function endRun(ended: Ended, session: Session, workDir: string): P
   }
   guardian[Symbol.dispose]();
   watchdog?.stop();
-  process.exit(RESCUE_STATUS);
+  process.exit(isLifeboatLost(ended) ? LOST_STATUS : RESCUE_STATUS);
+}
+
+/** Whether no disk has the lifeboat that the machine was booted from: not that several have it, or a wrong one. */
+function isLifeboatLost({ lifeboat, code }: Ended): boolean {
+  return lifeboat === null && code === "target" && isLifeboatNoted();
 }
 
 /** Whether starting the machine again carries on with the run. */

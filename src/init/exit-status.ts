@@ -5,3 +5,9 @@
  * `/run/reimage/no-shell` exists, leaves the message standing. Any other status counts as a crash and starts the program again.
  */
 export const RESCUE_STATUS = 10;
+
+/**
+ * The machine was booted from a lifeboat that is on no disk any more, as far as the program can tell: the bootstrap, which
+ * needs less of it to be whole, puts the old boot sector back if it can; else as above.
+ */
+export const LOST_STATUS = 11;
