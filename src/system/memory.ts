@@ -31,7 +31,7 @@ export async function readMemory(workDir: string): Promise<MemoryFacts> {
 }
 
 /** Kernel, unpacked initramfs and this program, on a machine with 512 MB (docs/compatibility.md): what a run does not have. */
-const initramfsTakesBytes = 240 << 20;
+const initramfsTakesBytes = 210 << 20;
 
 /** The memory facts of the initramfs that this machine is going to boot. */
 export async function foreseeMemory(): Promise<MemoryFacts> {
