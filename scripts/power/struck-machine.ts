@@ -80,6 +80,8 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
       received.push({ atMs: performance.now() - start, text: said });
     },
   });
+  const end = (): void => void process.kill(vm.pid, "SIGKILL");
+  process.once("exit", end); // whoever stops this program stops its machine
   const struck: Struck[] = [];
   const isOver = () => /small-os: (old|new) identity/.test(vm.serialText());
   const until = async (condition: () => boolean, limitMs: number): Promise<boolean> => {
@@ -117,6 +119,7 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
   await vm.waitForExit(limitSeconds * 1000).catch(() => {
     how = "time";
   });
+  process.off("exit", end);
   const seconds = (performance.now() - start) / 1000;
   return { how, serial: vm.serialText(), seconds, struck, timeline: timelineOf(received) };
 }
