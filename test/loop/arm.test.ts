@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readKeptNote } from "../../src/arming/kept-note.ts";
+import { mapBulk } from "../../src/lifeboat/layout.ts";
 import {
   type ArmableDisk,
   type ArmImage,
@@ -219,6 +220,34 @@ test(
       expect(firstSector(await armable.readAll()), what).toBe(firstSector(before));
       expect(existsSync(join(armable.root, ".reimage-lifeboat"))).toBe(false);
     }
+  },
+  timeoutMs,
+);
+
+test(
+  "a byte of the boot volume or of the image that has changed is told",
+  async () => {
+    await using armable = await openArmable(image, { place: "gap" });
+    expect(await armable.arm()).toMatchObject({ exitCode: 0 });
+    const { volume, bulk, layout } = await armable.header();
+    const [parked] = mapBulk(bulk, layout.image);
+    const cases = [
+      [volume.offsetBytes + volume.sizeBytes - 1, /boot volume of the lifeboat is not as it was written/],
+      [(parked?.offsetBytes ?? 0) + 500_000, /image in the lifeboat is not as it was written/],
+    ] as const;
+    for (const [at, says] of cases) {
+      const was = (await armable.readAll()).subarray(at, at + 1).toString("latin1");
+      await overwrite(armable, at, was === "a" ? "b" : "a");
+      const todo = "reimage disarm, and arm again";
+      expect(await armable.statusData()).toMatchObject({ armed: false, changed: expect.stringMatching(says), todo });
+      expect((await armable.status()).stdout).toMatch(/^Armed {8}no$/m);
+      await runTestCommand(
+        ["dd", `of=${armable.disk.path}`, "bs=1", `seek=${at}`, "conv=notrunc,fsync", "status=none"],
+        { stdin: Buffer.from(was, "latin1") },
+      );
+      expect(await armable.statusData()).toMatchObject({ armed: true });
+    }
+    expect(await armable.disarm()).toMatchObject({ exitCode: 0 });
   },
   timeoutMs,
 );
