@@ -37,7 +37,7 @@ export const marks: readonly RegExp[] = [
   /reimage: success/,
 ];
 
-/** An instant: so long after the run has said that, or something further on. */
+/** An instant: so long after the run has said that, or something further on. A program that has yet to start is waited for. */
 export interface Strike {
   readonly means: Means;
   readonly mark: number;
@@ -47,8 +47,10 @@ export interface Strike {
 /** When a run that nothing hits comes to its marks, in milliseconds since its machine was switched on; null: not at all. */
 export type Timeline = readonly (number | null)[];
 
-/** After this long a program that was killed has been started again. */
-const restartMs = 5000;
+/** How long a program that is started takes to its first word. */
+const startMs = 3000;
+/** How long a run may take from its last word to the restart. */
+const endMs = 5000;
 
 /** The strikes of one run, in its order: half of the instants are spread over its time, half over its marks. */
 export function planStrikes(
@@ -61,11 +63,18 @@ export function planStrikes(
   }: { readonly seed: number; readonly kind: Kind; readonly run: number; readonly count: number },
 ): Strike[] {
   const random = createRandom(Number(Bun.hash(`${seed}:${kind}:${run}`) & 0x7fffffffn));
+  const times = kind === "panic" ? timeline : ofProgram(timeline);
   const strikes = Array.from({ length: count }, (): Strike => {
-    const instant = random.chance(0.5) ? anyTime(timeline, random) : anyMark(timeline, random);
+    const instant = random.chance(0.5) ? anyTime(times, random) : anyMark(times, random);
     return { means: random.pick(kinds[kind]), ...instant };
   });
   return strikes.toSorted((a, b) => a.mark - b.mark || a.delayMs - b.delayMs);
+}
+
+/** Without the time in which there is no program. */
+function ofProgram(timeline: Timeline): Timeline {
+  const first = timeline[1] ?? 0;
+  return timeline.map((ms, mark) => (ms === null || mark === 0 ? ms : ms - first + startMs));
 }
 
 function anyTime(timeline: Timeline, random: Random): Omit<Strike, "means"> {
@@ -79,8 +88,8 @@ function anyMark(timeline: Timeline, random: Random): Omit<Strike, "means"> {
   const there = timeline.flatMap((ms, mark) => (ms === null ? [] : [{ ms, mark }]));
   const index = random.below(there.length);
   const { ms, mark } = there[index] ?? { ms: 0, mark: 0 };
-  const gapMs = (there[index + 1]?.ms ?? ms + restartMs) - ms;
-  return { mark, delayMs: random.below(Math.max(1, Math.floor(Math.min(gapMs, restartMs)))) };
+  const gapMs = (there[index + 1]?.ms ?? ms + endMs) - ms;
+  return { mark, delayMs: random.below(Math.max(1, Math.floor(Math.min(gapMs, endMs)))) };
 }
 
 /** When the marks come in what a machine has said. @param received what it had said by when, in order */

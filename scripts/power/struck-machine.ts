@@ -93,7 +93,8 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
   };
   let from = 0; // what was said before is of before the last strike
   for (const strike of strikes) {
-    const hasReached = () => hasCome(vm.serialText().slice(from), strike.mark);
+    const mark = from === 0 && strike.means !== "panic" ? Math.max(strike.mark, 1) : strike.mark;
+    const hasReached = () => hasCome(vm.serialText().slice(from), mark);
     if (!(await until(hasReached, limitSeconds * 1000))) break;
     await sleep(strike.delayMs);
     if (isOver()) break;
