@@ -10,7 +10,14 @@ import type { Config } from "../config/schema.ts";
 import { refuseUnsupported } from "../config/support.ts";
 import { asReimageError, describeError, ReimageError } from "../errors.ts";
 import { findBootVariables } from "../firmware/firmware.ts";
-import { boardLifeboat, configAboard, countAttempt, isLifeboatNoted, unpackLifeboat } from "../init/boarding.ts";
+import {
+  boardLifeboat,
+  configAboard,
+  countAttempt,
+  isLifeboatNoted,
+  requireNotGivenUp,
+  unpackLifeboat,
+} from "../init/boarding.ts";
 import { openConsoles } from "../init/consoles.ts";
 import { waitForTarget } from "../init/devices.ts";
 import { createGuardian, type Guardian } from "../init/guardian.ts";
@@ -105,16 +112,19 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
     for (const complaint of await loadModules(seen)) detail(reporter, complaint);
     detail(reporter, `drivers for ${seen.size} devices after ${Math.round(performance.now() - start)} ms`);
     const isAboard = isLifeboatNoted();
-    if (isAboard) lifeboat = await boardLifeboat(config?.waitSeconds ?? DEFAULT_WAIT_SECONDS);
+    const isOver = hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched";
+    // After a success it may be wiped already.
+    if (isAboard && isOver) lifeboat = await boardLifeboat(0).catch(() => null);
+    else if (isAboard) lifeboat = await boardLifeboat(config?.waitSeconds ?? DEFAULT_WAIT_SECONDS);
     if (config === null) throw read.error;
-    if (lifeboat !== null) {
+    if (lifeboat !== null && !isOver) {
+      await requireNotGivenUp(lifeboat);
       config = configAboard(config, lifeboat.header, lifeboat.disk.path);
       await countAttempt(lifeboat, workDir);
       await unpackLifeboat(lifeboat, workDir, config);
       const { state, attempts } = lifeboat.record;
       detail(reporter, `booted from the lifeboat on ${lifeboat.disk.path}: state ${state}, attempt ${attempts}`);
     }
-    const isOver = hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched";
     runId = (isOver ? readLastRunId(workDir) : null) ?? openRunId(workDir);
     leaveOnFailure(config);
     watchdog = await guardWith(config, reporter, guardian, isAboard);

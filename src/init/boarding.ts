@@ -16,6 +16,7 @@ import { imagePath, notePath, parseNote } from "../lifeboat/note.ts";
 import { isOldOsWhole } from "../lifeboat/record.ts";
 import { readRegions } from "../lifeboat/region-io.ts";
 import { unpackParked } from "../stages/parking.ts";
+import { alignedBuffer } from "../system/libc.ts";
 import { waitFor } from "./devices.ts";
 
 /** Whether this initramfs was booted from a lifeboat. */
@@ -32,6 +33,22 @@ export async function boardLifeboat(waitSeconds: number): Promise<Lifeboat> {
   const find = async (): Promise<FoundLifeboat | null> => findLifeboat(await readDisks(), wanted);
   const { disk, header } = await waitFor(`the disk with the lifeboat ${wanted.uuid}`, find, waitSeconds);
   return await openLifeboat(disk, header);
+}
+
+/**
+ * A run that was given up is not begun again, where the program was killed before it could end the machine: the sector that
+ * boots is the old OS's, so that a power cut would boot what was overwritten.
+ * @throws ReimageError `lifeboat` with the reason for which it was given up.
+ */
+export async function requireNotGivenUp({ header, record, withDevice }: Lifeboat): Promise<void> {
+  if (!isOldOsWhole(record.state)) return;
+  const oldSector = Buffer.from(header.switching.oldSector, "base64");
+  const found = alignedBuffer(oldSector.length);
+  await withDevice((device) => device.readDirectAt(found, header.switching.sectorOffsetBytes));
+  if (record.state !== "abandoned" && !found.equals(oldSector)) return;
+  throw new ReimageError("lifeboat", record.reason ?? "the old boot sector is on the disk", {
+    hint: "the run was given up, and the old system boots; arm the machine again once the reason is gone",
+  });
 }
 
 /**
