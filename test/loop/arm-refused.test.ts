@@ -44,6 +44,7 @@ const numbers = /\d+\.\d MiB needed \(\d+\.\d MiB of it in one piece\), [^\n]* u
 test.each([
   ["a disk exactly as large as the image", { place: "file", rootMiB: 16 }, 20 - 1 - 16 - 2],
   ["a disk little larger than the image", { place: "file", rootMiB: 36 }, 0],
+  ["an image over most of an old file system that has room enough", { place: "file", rootMiB: 46 }, 0],
 ] as const)(
   "%s",
   async (_name, options, tailMiB) => {
