@@ -43,5 +43,5 @@ export function describeBootState(found: LifeboatOnDisk | null): string {
   if (found === null) return "the boot sector leads to no lifeboat: the installed system boots";
   const { header, record } = found;
   const place = `${Math.round(header.boot.sizeBytes / 2 ** 20)} MiB from MiB ${header.boot.offsetBytes / 2 ** 20} on`;
-  return `the boot sector leads to the lifeboat (${place}); its record says: ${record.state}, after ${record.attempts} starts in this state`;
+  return `the boot sector leads to the lifeboat (${place}); its record says: ${record.state} (starts in this state: ${record.attempts})`;
 }

@@ -53,7 +53,7 @@ describe("what a disk boots", () => {
     const found = readBootState(makeDisk());
     expect(found?.record).toMatchObject({ seq: 5, attempts: 2 });
     expect(describeBootState(found)).toBe(
-      "the boot sector leads to the lifeboat (4 MiB from MiB 3 on); its record says: armed, after 2 starts in this state",
+      "the boot sector leads to the lifeboat (4 MiB from MiB 3 on); its record says: armed (starts in this state: 2)",
     );
   });
 
