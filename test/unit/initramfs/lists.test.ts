@@ -5,7 +5,7 @@ import { moduleGroups } from "../../../initramfs/modules.ts";
 import { tools } from "../../../initramfs/tools.ts";
 import { parseKernelPackage } from "../../../scripts/fetch-kernel.ts";
 import { parsePackages } from "../../../scripts/packages.ts";
-import { RESCUE_STATUS } from "../../../src/init/exit-status.ts";
+import { LOST_STATUS, RESCUE_STATUS } from "../../../src/init/exit-status.ts";
 
 const root = join(import.meta.dir, "../../..");
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -41,8 +41,10 @@ describe("the bootstrap", () => {
     expect(result.exitCode).toBe(0);
   });
 
-  test("opens its shell on the status that the program ends with", () => {
-    expect(/"\$status" -eq (\d+) \]/.exec(read("initramfs/init"))?.[1]).toBe(String(RESCUE_STATUS));
+  test("opens its shell, and gives the machine back, on the statuses that the program ends with", () => {
+    const init = read("initramfs/init");
+    expect(init).toContain(`[ "$status" -eq ${RESCUE_STATUS} ] || [ "$status" -eq ${LOST_STATUS} ] && rescue`);
+    expect(init).toContain(`[ "$status" -eq ${LOST_STATUS} ] && give_back`);
   });
 
   test("looks for the file that sorts last in the archive", () => {
