@@ -88,6 +88,8 @@ export async function mountLiving(device: string, directory: string, code: Error
   await runCommand("mount", ["--bind", whole.mountPoint, directory], { code });
   const mount = makeMount(device, directory, type, code, async () => {});
   try {
+    // systemd makes mounts shared: what is mounted later in the original, would be mounted in here too, writable.
+    await runCommand("mount", ["--make-private", directory], { code });
     await runCommand("mount", ["-o", "remount,bind,ro", directory], { code });
   } catch (error) {
     await mount[Symbol.asyncDispose]();

@@ -18,7 +18,12 @@ export interface DiskIdentity {
 
 /** An event without what the reporter adds (sequence number and time). */
 export type EventBody =
-  | { readonly type: "run-started"; readonly version: string; readonly restarted: boolean }
+  | {
+      readonly type: "run-started";
+      readonly version: string;
+      readonly restarted: boolean;
+      readonly hasLifeboat?: true;
+    }
   | { readonly type: "stage-started"; readonly stage: StageName }
   | { readonly type: "step"; readonly stage: StageName | null; readonly message: string }
   /** For the log only: too long or too dull for a console. May hold several lines. */

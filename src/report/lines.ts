@@ -27,7 +27,8 @@ const DURING_RUN_WITH_LIFEBOAT =
 export function describeEvent(event: Event): string | null {
   switch (event.type) {
     case "run-started":
-      return `reimage ${event.version}${event.restarted ? ": started again, carries on with what is in memory" : ""}`;
+      if (!event.restarted) return `reimage ${event.version}`;
+      return `reimage ${event.version}: started again, carries on with what is in ${event.hasLifeboat ? "the lifeboat" : "memory"}`;
     case "stage-started":
       return `[${event.stage}] begins`;
     case "step":

@@ -100,7 +100,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     state = readState(workDir, config);
     const restarted = state.saved !== null;
     if (!restarted) forgetRun(workDir);
-    reporter.emit({ type: "run-started", version: options.version, restarted });
+    reporter.emit({ type: "run-started", version: options.version, restarted, ...aboard });
 
     if (state.target === "complete") return succeed(state); // killed between the commit and the last word
     const saved = state.saved ?? (await timed("save", () => saveAfresh(config, context)));

@@ -54,7 +54,10 @@ function describe(event: WireEvent): Pick<LogLine, "kind" | "text"> {
     case "warning":
       return { kind: "warning", text: text("message") };
     case "target-state":
-      return { kind: "disk", text: `the disk is ${text("state")}` };
+      return {
+        kind: "disk",
+        text: `the disk is ${text("state")}${event.state === "partial" && event.hasLifeboat === true ? ", and boots its lifeboat" : ""}`,
+      };
     case "progress":
       return { kind: "progress", text: `${text("what")}: ${amount(event.doneBytes, event.totalBytes)}` };
     case "run-finished":
