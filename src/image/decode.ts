@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import type { ToolName } from "../../initramfs/tools.ts";
 import { ReimageError } from "../errors.ts";
 import { type Filter, hasTool, startFilter } from "../system/commands.ts";
+import { decodeBuiltIn } from "./built-in-decoder.ts";
 import type { ImageFormat } from "./formats.ts";
 import { decodeBz2 } from "./unbzip2.ts";
 
@@ -33,11 +34,12 @@ export const decoderMemoryBytes: Readonly<Record<ImageFormat, number>> = {
 export function decoderName(format: ImageFormat): string {
   if (format === "raw") return "as it is";
   const { tool } = commands[format];
-  return `decoded by ${format === "bz2" && !hasTool(tool) ? "unbzip2-stream" : tool}`;
+  if (hasTool(tool)) return `decoded by ${tool}`;
+  return `decoded by ${format === "bz2" ? "unbzip2-stream" : "zlib"}`;
 }
 
 /**
- * Starts decoding `input`: with the format's own command, or unbzip2-stream for bz2 where lbzip2 is not packed. `read` of
+ * Starts decoding `input`: with the format's own command, or, where that is not there, within this program (not xz). `read` of
  * what is returned fills its buffer, and returns less only where the input was decoded to its end and all was well.
  * @throws ReimageError `image` where no decoder for the format is packed.
  */
@@ -49,8 +51,9 @@ export function openDecoder(format: ImageFormat, input: AsyncIterable<Uint8Array
     format === "xz" ? `${copyAgain}; where its memory is what is wrong, pack it with xz -9 or less` : copyAgain;
   if (hasTool(tool)) return startFilter(tool, args, input, { code: "image", hint });
   if (format === "bz2") return readPieces(decodeBz2(input, name));
+  if (format !== "xz") return readPieces(decodeBuiltIn(format, input, name));
   throw new ReimageError("image", `image ${name} is ${format}, and ${tool}, which decodes it, is not here`, {
-    hint: `add ${tool} to this system or initramfs, or pack the image as bz2, which can always be decoded`,
+    hint: `add ${tool} to this system or initramfs, or pack the image as bz2, gz or zst, which can always be decoded`,
   });
 }
 
