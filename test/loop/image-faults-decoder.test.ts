@@ -133,12 +133,8 @@ describe.each([
   });
 });
 
-// bz2 can always be decoded: see the table of image-faults.test.ts.
-test.each([
-  ["gz", "gzip"],
-  ["xz", "xz"],
-  ["zst", "zstd"],
-])("%s without %s", async (name, tool) => {
+// The others can always be decoded: see the table of image-faults.test.ts.
+test.each([["xz", "xz"]])("%s without %s", async (name, tool) => {
   writeFileSync(join(folder, "image"), formats.find((each) => each.name === name)?.pack(raw) ?? "");
   await using machine = await openBareMachine();
   const result = await runAfresh(machine, set(), { without: [tool] });

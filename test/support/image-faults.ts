@@ -51,11 +51,13 @@ export const formats: readonly PackedFormat[] = [
   { name: "bz2, decoded by unbzip2-stream", format: "bz2", pack: once(inParts(bzip2)), without: ["lbzip2"] },
   { name: "gz", format: "gz", pack: once(gzip) },
   { name: "gz, several members", format: "gz", pack: once(inParts(gzip)) },
+  { name: "gz, decoded without gzip", format: "gz", pack: once(inParts(gzip)), without: ["gzip"] },
   { name: "xz", format: "xz", pack: once(xz) },
   { name: "xz, concatenated streams", format: "xz", pack: once(inParts(xz)) },
   { name: "zst", format: "zst", pack: once(zstd) },
   { name: "zst, several frames", format: "zst", pack: once(inParts(zstd)) },
   { name: "zst by pzstd", format: "zst", pack: once(filter("pzstd", "-qc")) },
+  { name: "zst, decoded without zstd", format: "zst", pack: once(inParts(zstd)), without: ["zstd"] },
   { name: "raw", format: "raw", pack: (raw) => raw },
 ];
 
@@ -82,7 +84,7 @@ export function faultsOf({ format }: PackedFormat): readonly Fault[] {
 /** What a cut is noticed by: most often before anything is decoded. */
 const cutSays: Readonly<Record<ImageFormat, RegExp>> = {
   bz2: /is cut off/,
-  gz: /gzip -dc ended with status 1: .*unexpected end of file/,
+  gz: /gzip -dc ended with status 1: .*unexpected end of file|gz cannot be decoded.*unexpected end of file/,
   xz: /is cut off/,
   zst: /is cut off/,
   raw: /is cut off: its partitions reach to byte 5242880, the image only to/,
