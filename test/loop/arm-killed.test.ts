@@ -1,6 +1,6 @@
 /** `arm` and `disarm` killed at many instants: the disk boots the old system or the lifeboat, and everything can be taken back. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readKeptNote } from "../../src/arming/kept-note.ts";
@@ -74,6 +74,8 @@ test.each(["gap", "swap", "file"] as const)(
       expect(await armable.disarm()).toMatchObject({ exitCode: 0 });
       expect(readKeptNote(armable.stateDir)).toBeNull();
       expect(await sector(armable)).toBe(old);
+      const mounts = readFileSync("/proc/mounts", "utf8").split("\n");
+      expect(mounts.filter((line) => line.startsWith(`${armable.disk.partition(1)} `))).toHaveLength(1);
       if (place === "swap") expect(isSwapOn(armable.swap)).toBe(true);
       if (note !== null) expect(existsSync(file)).toBe(false);
     }
