@@ -19,6 +19,9 @@ import { unpackParked } from "../stages/parking.ts";
 import { alignedBuffer } from "../system/libc.ts";
 import { waitFor } from "./devices.ts";
 
+/** How long the disk is waited for that the header describes, where another one holds the lifeboat too, or alone. */
+const otherDiskSeconds = 10;
+
 /** Whether this initramfs was booted from a lifeboat. */
 export function isLifeboatNoted(): boolean {
   return existsSync(notePath);
@@ -30,7 +33,11 @@ export function isLifeboatNoted(): boolean {
  */
 export async function boardLifeboat(waitSeconds: number): Promise<Lifeboat> {
   const wanted = parseNote(readFileSync(notePath, "utf8"));
-  const find = async (): Promise<FoundLifeboat | null> => findLifeboat(await readDisks(), wanted);
+  const start = performance.now();
+  const find = async (): Promise<FoundLifeboat | null> => {
+    const isLast = performance.now() - start >= Math.min(waitSeconds, otherDiskSeconds) * 1000;
+    return await findLifeboat(await readDisks(), wanted, isLast);
+  };
   const { disk, header } = await waitFor(`the disk with the lifeboat ${wanted.uuid}`, find, waitSeconds);
   return await openLifeboat(disk, header);
 }

@@ -26,10 +26,16 @@ const stepBytes = 1 << 20;
 /**
  * The one lifeboat with that UUID, on any of the disks. A copy of the whole disk holds a copy of the lifeboat: then the
  * disk counts that the header describes.
+ * @param isLast whether no further disk is waited for: then the only one that fits will do, whatever it says of itself. An
+ * old kernel may have known a disk by another serial number.
  * @returns null where there is none.
  * @throws ReimageError `lifeboat` where two disks are equally right.
  */
-export async function findLifeboat(disks: readonly Disk[], wanted: Wanted): Promise<FoundLifeboat | null> {
+export async function findLifeboat(
+  disks: readonly Disk[],
+  wanted: Wanted,
+  isLast = true,
+): Promise<FoundLifeboat | null> {
   const found: FoundLifeboat[] = [];
   for (const disk of disks) {
     const header = await readHeaderAt(disk, wanted.offsetBytes).catch(ignoreUnreadable);
@@ -41,7 +47,7 @@ export async function findLifeboat(disks: readonly Disk[], wanted: Wanted): Prom
       if (header !== null) found.push({ disk, header });
     }
   }
-  return chooseLifeboat(found);
+  return chooseLifeboat(found, isLast);
 }
 
 /** A card reader without a card, or another disk that is broken, is no reason not to find it. */
@@ -50,17 +56,40 @@ function ignoreUnreadable(error: unknown): null {
   throw error;
 }
 
-/** Of several copies, the one on the disk that its header describes (pure). @throws ReimageError `lifeboat` */
-export function chooseLifeboat(found: readonly FoundLifeboat[]): FoundLifeboat | null {
-  const own = found.filter(({ disk, header }) => Bun.deepEquals(diskIdentity(disk), header.disk));
-  const [only] = own;
-  if (own.length === 1 && only !== undefined) return only;
-  if (found.length === 0) return null;
+/**
+ * Of several copies, the one on the disk that its header describes (pure). What one kernel knows of a disk and another does
+ * not is no difference.
+ * @returns null where there is none, or, unless `isLast`, none on such a disk: that one may still appear.
+ * @throws ReimageError `lifeboat` where several are equally right.
+ */
+export function chooseLifeboat(found: readonly FoundLifeboat[], isLast: boolean): FoundLifeboat | null {
+  const fitting = found.filter(
+    ({ disk, header }) =>
+      disk.sizeBytes === header.disk.sizeBytes && disk.sectorSizeBytes === header.disk.sectorSizeBytes,
+  );
+  const own = fitting.filter(({ disk, header }) => isDescribed(disk, header));
+  const exact = own.filter(({ disk, header }) => Bun.deepEquals(diskIdentity(disk), header.disk));
+  for (const choice of [exact, own, isLast ? fitting : []]) {
+    const [only] = choice;
+    if (choice.length === 1 && only !== undefined) return only;
+    if (choice.length > 1) throw ambiguous(choice);
+  }
+  return null;
+}
+
+function isDescribed(disk: Disk, { disk: described }: LifeboatHeader): boolean {
+  return (["serial", "wwn", "model"] as const).every(
+    (property) => disk[property] === null || described[property] === null || disk[property] === described[property],
+  );
+}
+
+function ambiguous(found: readonly FoundLifeboat[]): ReimageError {
   const list = found.map(({ disk }) => `\n  ${describeDisk(disk)}`).join("");
-  const problem = own.length > 1 ? "several disks hold the same lifeboat" : "the lifeboat was made for another disk";
-  throw new ReimageError("lifeboat", `${problem}, and nothing is written to any of them:${list}`, {
-    hint: "disconnect the disk that is a copy, and start the machine again",
-  });
+  return new ReimageError(
+    "lifeboat",
+    `several disks hold the same lifeboat, and nothing is written to any of them:${list}`,
+    { hint: "disconnect the disk that is a copy, and start the machine again" },
+  );
 }
 
 /** The header at an absolute byte of a disk; null where there is none that is whole, or that was made for there. */

@@ -250,7 +250,15 @@ test(
         const seen = order.map((disk) => ({ ...disk, serial: disk.path === loop ? "S2" : "S1" }));
         expect((await findLifeboat(seen, wanted))?.disk.path).toBe(armable.disk.path);
         const others = order.map((disk) => ({ ...disk, serial: disk.path === loop ? "S2" : "S3" }));
-        expect((await refusalOf(findLifeboat(others, wanted))).message).toMatch(/was made for another disk/);
+        expect((await refusalOf(findLifeboat(others, wanted))).message).toMatch(/several disks hold the same/);
+        // Nobody is taken for the disk before it could have appeared; then the only one is.
+        const [copy] = others.filter((disk) => disk.path === loop);
+        if (copy === undefined) throw new Error("the copy is not there");
+        expect(await findLifeboat([copy], wanted, false)).toBeNull();
+        expect((await findLifeboat([copy], wanted))?.disk.path).toBe(loop);
+        expect(await findLifeboat([{ ...copy, sizeBytes: copy.sizeBytes + 512 }], wanted)).toBeNull();
+        const nameless = { ...copy, serial: null };
+        expect((await findLifeboat([nameless], wanted, false))?.disk.path).toBe(loop);
       }
     } finally {
       await runTestCommand(["losetup", "--detach", loop]);
