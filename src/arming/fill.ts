@@ -10,7 +10,7 @@ import { encodeHeader, type LifeboatHeader } from "../lifeboat/header.ts";
 import { alignUp, bootLayout, mapBulk } from "../lifeboat/layout.ts";
 import type { ClaimedPlace } from "../lifeboat/places/place.ts";
 import { encodeRecord, firstRecord, type Parcel } from "../lifeboat/record.ts";
-import { digestRegions, type WriteAt, writeRegions } from "../lifeboat/region-io.ts";
+import { createChecksum, digestRegions, type WriteAt, writeRegions } from "../lifeboat/region-io.ts";
 import type { SwitchPlan } from "../lifeboat/switch/plan.ts";
 import { createProgress } from "../report/progress.ts";
 import { type StageContext, step } from "../stages/context.ts";
@@ -43,7 +43,8 @@ export async function fillLifeboat(request: FillRequest): Promise<void> {
   };
   const { boot } = described;
   const imageRegions = mapBulk(described.bulk, described.layout.image);
-  const volumeParcel = await writeRegions(writeAt, [volume], bootVolume(request.volumeFor));
+  const checksum = createChecksum();
+  const volumeParcel = await writeRegions(writeAt, [volume], watched(bootVolume(request.volumeFor), checksum.update));
   const imageParcel = await writeRegions(writeAt, imageRegions, image.read(0, image.sizeBytes));
   if (request.compressedSha256 !== null && imageParcel.sha256 !== request.compressedSha256) {
     throw new ReimageError("image", `image ${image.name} is not the one any more that was judged`, {
@@ -54,7 +55,7 @@ export async function fillLifeboat(request: FillRequest): Promise<void> {
   await place.writeAt(oldHead, boot.offsetBytes + bootLayout.oldHead);
   const header: LifeboatHeader = {
     ...described,
-    volume: { ...volume, sha256: volumeParcel.sha256 },
+    volume: { ...volume, checksum: checksum.finish() },
     image: { name: image.name, sizeBytes: imageParcel.sizeBytes, sha256: imageParcel.sha256 },
   };
   const headerBlock = encodeHeader(header);
@@ -77,6 +78,13 @@ export async function fillLifeboat(request: FillRequest): Promise<void> {
   await requireBlock(device, boot.offsetBytes + bootLayout.oldHead, oldHead);
   if (plan.entries !== null)
     await requireBlock(device, boot.offsetBytes + bootLayout.tableEntries, padded(plan.entries));
+}
+
+async function* watched(source: AsyncIterable<Buffer>, onPiece: (piece: Buffer) => void): AsyncGenerator<Buffer> {
+  for await (const piece of source) {
+    onPiece(piece);
+    yield piece;
+  }
 }
 
 /** The first MiB of a disk, past the page cache. */

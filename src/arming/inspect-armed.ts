@@ -8,7 +8,7 @@ import { type Lifeboat, openLifeboat } from "../lifeboat/lifeboat.ts";
 import { findPlaceDisk } from "../lifeboat/places/find-disk.ts";
 import { checkPlace } from "../lifeboat/places/release.ts";
 import { isOldOsWhole } from "../lifeboat/record.ts";
-import { digestRegions } from "../lifeboat/region-io.ts";
+import { checksumRegion, digestRegions } from "../lifeboat/region-io.ts";
 import { type CurrentBoot, currentBoot } from "../lifeboat/switch/current-boot.ts";
 import { alignedBuffer } from "../system/libc.ts";
 import type { KeptNote } from "./kept-note.ts";
@@ -64,7 +64,7 @@ export async function findDamage({ header, record, withDevice }: Lifeboat): Prom
   if (!isOldOsWhole(record.state)) return null; // it is being used up
   const { volume, image } = header;
   return await withDevice(async (device) => {
-    if ((await digestRegions(device, [volume], volume.sizeBytes)) !== volume.sha256)
+    if ((await checksumRegion(device, volume)) !== volume.checksum)
       return "the boot volume of the lifeboat is not as it was written";
     const regions = mapBulk(header.bulk, header.layout.image);
     const isWhole = (await digestRegions(device, regions, image.sizeBytes)) === image.sha256;

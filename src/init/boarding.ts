@@ -2,7 +2,6 @@
  * Boarding: the machine was booted from its lifeboat. The lifeboat is found, the attempt is counted, and what was parked
  * comes back, so that the run carries on where the power was cut.
  */
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
@@ -14,7 +13,7 @@ import type { LifeboatHeader } from "../lifeboat/header.ts";
 import { type Lifeboat, openLifeboat } from "../lifeboat/lifeboat.ts";
 import { imagePath, notePath, parseNote } from "../lifeboat/note.ts";
 import { isOldOsWhole } from "../lifeboat/record.ts";
-import { readRegions } from "../lifeboat/region-io.ts";
+import { checksumRegion } from "../lifeboat/region-io.ts";
 import { unpackParked } from "../stages/parking.ts";
 import { alignedBuffer } from "../system/libc.ts";
 import { waitFor } from "./devices.ts";
@@ -107,12 +106,8 @@ export function configAboard(config: Config, header: LifeboatHeader, diskPath: s
 
 /** What was booted is what was put there: somebody may have written to it since. */
 async function requireWholeVolume({ disk, header, withDevice }: Lifeboat): Promise<void> {
-  const { offsetBytes, sizeBytes, sha256 } = header.volume;
-  const hash = createHash("sha256");
-  await withDevice(async (device) => {
-    for await (const piece of readRegions(device, [{ offsetBytes, sizeBytes }], 0, sizeBytes)) hash.update(piece);
-  });
-  if (hash.digest("hex") === sha256) return;
+  const found = await withDevice((device) => checksumRegion(device, header.volume));
+  if (found === header.volume.checksum) return;
   throw new ReimageError("lifeboat", `the boot volume of the lifeboat on ${disk.path} was changed after it was armed`, {
     hint: "find out who writes there, and arm the machine again",
   });

@@ -21,8 +21,8 @@ export interface LifeboatHeader {
   readonly boot: Region;
   readonly bulk: readonly Region[];
   readonly layout: BulkLayout;
-  /** The boot volume, as absolute bytes of the disk, and the digest of all of it. */
-  readonly volume: Region & { readonly sha256: string };
+  /** The boot volume, as absolute bytes of the disk, and the checksum of all of it. */
+  readonly volume: Region & { readonly checksum: string };
   readonly switching: {
     readonly form: SwitchForm;
     /** Which sector of the disk is the switch. */

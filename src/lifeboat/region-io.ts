@@ -86,6 +86,36 @@ function noRoom(roomBytes: number): ReimageError {
   });
 }
 
+/** A checksum of a stream, whatever pieces it comes in: it finds what has changed by accident, ten times as fast as a digest. */
+export function createChecksum() {
+  const piece = Buffer.alloc(pieceBytes);
+  let filledBytes = 0;
+  let sum = 0n;
+  return {
+    update(data: Uint8Array): void {
+      for (let taken = 0; taken < data.length; ) {
+        const part = data.subarray(taken, taken + piece.length - filledBytes);
+        piece.set(part, filledBytes);
+        filledBytes += part.length;
+        taken += part.length;
+        if (filledBytes < piece.length) continue;
+        sum = Bun.hash.xxHash64(piece, sum);
+        filledBytes = 0;
+      }
+    },
+    finish(): string {
+      return Bun.hash.xxHash64(piece.subarray(0, filledBytes), sum).toString(16).padStart(16, "0");
+    },
+  };
+}
+
+/** The checksum of what the disk holds there. @throws ReimageError `device-io` */
+export async function checksumRegion(device: BlockDevice, region: Region): Promise<string> {
+  const checksum = createChecksum();
+  for await (const piece of readRegions(device, [region], 0, region.sizeBytes)) checksum.update(piece);
+  return checksum.finish();
+}
+
 /** The digest of what the disk holds there. @throws ReimageError `device-io` */
 export async function digestRegions(
   device: BlockDevice,

@@ -52,7 +52,7 @@ function armedDisk({ sectorSizeBytes, switchOffsetBytes }: Form, undo: PlaceUndo
     ...{ uuid, version: "1", disk: { ...identity, sectorSizeBytes }, firmware: "bios", mostAttempts: 20, undo },
     ...{ boot: { offsetBytes: bootOffset, sizeBytes: 2 * MIB }, bulk: [region], oldNames: {} },
     layout: { facts: [region, region], retained: region, image: region },
-    volume: { ...region, sha256: "" },
+    volume: { ...region, checksum: "" },
     switching: {
       ...{ form: "mbr", sectorOffsetBytes: switchOffsetBytes, entries: null },
       lifeboatSector: content.subarray(switchOffsetBytes, switchOffsetBytes + sectorSizeBytes).toString("base64"),
