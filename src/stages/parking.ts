@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
+import type { Disk } from "../disk/inventory.ts";
 import type { Lifeboat } from "../lifeboat/lifeboat.ts";
 import type { LifeboatState } from "../lifeboat/record.ts";
 import { adoptState, type RunState } from "./state.ts";
@@ -51,14 +52,15 @@ export async function unpackParked(lifeboat: Lifeboat, workDir: string, config: 
   // Once they are restored they are being overwritten, and may be half gone.
   if (state !== "restored" && state !== "committed") await lifeboat.unpackRetained(workDir);
   await lifeboat.unpackFacts(workDir); // last: the state is what says that everything is there
-  adoptState(workDir, config, (left) => carryOn(left, state, lifeboat));
+  adoptState(workDir, config, (left) => carryOn(left, state, lifeboat.disk));
 }
 
-/** The state as the record says it, on the disk as this boot knows it (pure). */
-function carryOn(left: RunState, state: LifeboatState, { disk }: Lifeboat): RunState {
+/** The state as the record says it, on the disk as this boot knows it: what is parked may be ahead of the record (pure). */
+export function carryOn(left: RunState, state: LifeboatState, disk: Disk): RunState {
   const saved = left.saved === null ? null : { ...left.saved, target: disk };
   const target = state === "saved" ? "untouched" : state === "committed" ? "complete" : "partial";
-  return { ...left, saved, target };
+  const restored = state === "restored" || state === "committed" ? left.restored : null;
+  return { ...left, saved, target, restored };
 }
 
 function present(workDir: string, names: readonly string[]): string[] {

@@ -21,7 +21,7 @@ import { protectOthers } from "./protect.ts";
 import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import { restore } from "./restore.ts";
 import { type Saved, save } from "./save.ts";
-import { forgetRun, type RunState, readLeftTarget, readState, writeState } from "./state.ts";
+import { changeState, forgetRun, type RunState, readLeftTarget, readState, writeState } from "./state.ts";
 import { guardTarget } from "./target.ts";
 import { write } from "./write.ts";
 
@@ -61,7 +61,7 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
 
   function keep(change: Partial<RunState>): void {
     if (state === null) return;
-    const next = { ...state, ...change };
+    const next = changeState(state, change);
     if (change.target === "complete") state = next; // that is so, whether it can be recorded or not
     writeState(workDir, next);
     state = next;

@@ -76,6 +76,12 @@ function readLeft(workDir: string): RunState | null {
   }
 }
 
+/** The state with a change (pure). What was restored was restored into what was written: it is gone with that. */
+export function changeState(state: RunState, change: Partial<RunState>): RunState {
+  const next = { ...state, ...change };
+  return next.written === null ? { ...next, restored: null } : next;
+}
+
 /** Replaces the state, whole or not at all. */
 export function writeState(workDir: string, state: RunState): void {
   keepFile(statePath(workDir), JSON.stringify(state));

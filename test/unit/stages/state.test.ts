@@ -4,10 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { resolveConfig } from "../../../src/config/resolve.ts";
 import type { Config } from "../../../src/config/schema.ts";
+import type { Disk } from "../../../src/disk/inventory.ts";
 import { ReimageError } from "../../../src/errors.ts";
 import { keepFile } from "../../../src/stages/keep-file.ts";
+import { carryOn } from "../../../src/stages/parking.ts";
 import type { Saved } from "../../../src/stages/save.ts";
-import { forgetRun, type RunState, readLeftTarget, readState, writeState } from "../../../src/stages/state.ts";
+import {
+  changeState,
+  forgetRun,
+  type RunState,
+  readLeftTarget,
+  readState,
+  writeState,
+} from "../../../src/stages/state.ts";
 
 const yaml = "image: { source: /os.img }\nold: { root: LABEL=root }\nnew: { root: 2 }\n";
 const parse = (text: string) => resolveConfig(text, "a.yaml", []);
@@ -104,4 +113,22 @@ test("forgetting a run leaves its record, and nothing of the old machine", () =>
   forgetRun(workDir);
   expect(readdirSync(workDir).sort()).toEqual(record);
   expect(existsSync(workDir)).toBe(true);
+});
+
+describe("what was restored is gone with what it was restored into", () => {
+  const full = { saved, written: {}, restored: { retained: null }, target: "partial" } as unknown as RunState;
+  const disk = { path: "/dev/sdz" } as unknown as Disk;
+
+  test("an image that is written anew", () => {
+    expect(changeState(full, { written: null })).toMatchObject({ saved, written: null, restored: null });
+    expect(changeState(full, { target: "complete" })).toEqual({ ...full, target: "complete" });
+  });
+  test("a state that was parked, and whose record was not written any more", () => {
+    for (const state of ["saved", "writing", "written"] as const)
+      expect(carryOn(full, state, disk).restored).toBeNull();
+    for (const state of ["restored", "committed"] as const)
+      expect(carryOn(full, state, disk).restored).toEqual({ retained: null });
+    expect(carryOn(full, "saved", disk)).toMatchObject({ target: "untouched", saved: { target: disk } });
+    expect(carryOn(full, "committed", disk).target).toBe("complete");
+  });
 });
