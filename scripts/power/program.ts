@@ -13,6 +13,8 @@ export async function compileProgram(root: string, program: string): Promise<voi
   const compile = [
     "build",
     "--compile",
+    "--bytecode",
+    "--format=esm",
     "--target=bun-linux-x64-baseline",
     `--compile-executable-path=${process.execPath}`,
   ];

@@ -30,8 +30,10 @@ const oldSystems: Readonly<Record<Place, Pick<SmallDiskPlan, "diskMiB" | "rootMi
   file: { diskMiB: 640, rootMiB: 610 },
 };
 
-/** `BUN_JSC_useDFGJIT=0` reaches the program by its environment: optimising costs more than it brings where the CPU is emulated. */
-const append = `${quickKernelArguments} BUN_JSC_useDFGJIT=0`;
+/** They reach the program by its environment: optimising costs more than it brings where the one CPU is emulated. */
+const engineSettings =
+  "BUN_JSC_useDFGJIT=0 BUN_JSC_useBaselineJIT=0 BUN_JSC_useConcurrentGC=0 BUN_JSC_numberOfGCMarkers=1";
+const append = `${quickKernelArguments} ${engineSettings}`;
 
 export interface ScenarioDisks {
   readonly old: string;

@@ -1,5 +1,6 @@
 /** Loads the drivers of the hardware that is there: what the kernel's devices ask for by their modalias. */
 import { readdir, readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hasTool, runCommand } from "../system/commands.ts";
@@ -9,8 +10,8 @@ const ALWAYS = [
   "dm_mod", // an old root on LVM; the lvm command expects it
 ];
 
-/** modprobe runs beside each other; more than the cores of a small machine bring nothing. */
-const PARALLEL = 4;
+/** modprobe runs beside each other, one on each core; more than four bring nothing. */
+const PARALLEL = Math.min(4, availableParallelism());
 
 /**
  * Every modalias below a directory of sysfs, each once. Devices that go away meanwhile are no error. They stand in `uevent`,
