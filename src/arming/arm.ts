@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Config } from "../config/schema.ts";
+import type { BlockDevice } from "../disk/block-device.ts";
 import type { Disk } from "../disk/disk.ts";
 import { readPartitionTable } from "../disk/kernel-partitions.ts";
 import type { PartitionTable } from "../disk/partition-table.ts";
@@ -20,11 +21,13 @@ import { bootLayout, layOutBulk } from "../lifeboat/layout.ts";
 import { formatLifeboatArgument, formatNote, imagePath, notePath, type WayBack } from "../lifeboat/note.ts";
 import { claimPlace } from "../lifeboat/places/claim.ts";
 import type { PlaceKind } from "../lifeboat/places/place.ts";
-import { planSwitch } from "../lifeboat/switch/plan.ts";
+import { requireCommittable } from "../lifeboat/switch/commit.ts";
+import { planSwitch, type SwitchPlan } from "../lifeboat/switch/plan.ts";
 import { type StageContext, step } from "../stages/context.ts";
 import type { Judgement } from "../stages/judge.ts";
 import { reopenSource } from "../stages/open-source.ts";
 import { factsRoomBytes } from "../stages/parking.ts";
+import { alignedBuffer } from "../system/libc.ts";
 import { version } from "../version.ts";
 import { disarm } from "./disarm.ts";
 import { fillLifeboat, readHead } from "./fill.ts";
@@ -91,6 +94,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
     espUuid: request.boot.espUuid,
     bootCode: await readLoader("mbr.bin"),
   });
+  requireCommittable(plan, judged.image.table);
 
   const { offsetBytes } = place.boot;
   // From here on a process that is killed leaves what disarming needs to give the place back.
@@ -114,9 +118,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   place.keep();
   unfinished.move();
   try {
-    await withPrivateNode(disk.path, (device) =>
-      writeProven(device, { offsetBytes: plan.sectorOffsetBytes, data: plan.lifeboatSector }),
-    );
+    await withPrivateNode(disk.path, (device) => switchOver(device, plan));
   } catch (error) {
     await disarm(stateDir).catch((second: unknown) => {
       throw new SuppressedError(second, error);
@@ -125,6 +127,23 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   }
   const sizeBytes = [place.boot, ...place.bulk].reduce((sum, region) => sum + region.sizeBytes, 0);
   return { uuid, disk, kind: place.kind, description: place.description, sizeBytes };
+}
+
+/** The sector that is kept has to be the one that is overwritten: it is what brings the old OS back. */
+async function switchOver(device: BlockDevice, plan: SwitchPlan): Promise<void> {
+  const { sectorOffsetBytes: offsetBytes, oldSector, lifeboatSector } = plan;
+  const found = alignedBuffer(oldSector.length);
+  await device.readDirectAt(found, offsetBytes);
+  if (!found.equals(oldSector)) {
+    throw new ReimageError(
+      "lifeboat",
+      "somebody has changed the boot sector of the disk while the lifeboat was filled",
+      {
+        hint: "let no boot loader be installed and no partition be made meanwhile, and arm again",
+      },
+    );
+  }
+  await writeProven(device, { offsetBytes, data: lifeboatSector });
 }
 
 /** The note of an earlier arming may be gone while the disk boots its lifeboat: that one's table is not the old one. */

@@ -5,7 +5,7 @@ import { type Carried, carriedConfig, formatOverrides, nextCommandLine } from ".
 import type { DriverList } from "../arming/driver-list.ts";
 import { readBootFiles, requireDrivers } from "../arming/drivers.ts";
 import { type BootFacts, readBootFacts } from "../arming/firmware-checks.ts";
-import { readKeptNote, removeKeptNote, writeKeptNote } from "../arming/kept-note.ts";
+import { holdStateDir, readKeptNote, removeKeptNote, writeKeptNote } from "../arming/kept-note.ts";
 import { openWorkFolder, removeLeftFolders } from "../arming/work-folder.ts";
 import { ReimageError } from "../errors.ts";
 import { newcArchive } from "../lifeboat/boot-volume/cpio.ts";
@@ -37,6 +37,7 @@ Exit status: 0 armed, 2 wrong usage or configuration, 3 refused and nothing was 
     if (process.geteuid?.() !== 0)
       throw new ReimageError("usage", "arming writes to the disk and needs root", { hint: "use sudo" });
     const options = parseArmOptions(args);
+    await using _held = await holdStateDir(options.stateDir);
     if (readKeptNote(options.stateDir) !== null) {
       throw new ReimageError("lifeboat", "this machine is armed already, or arming it was interrupted", {
         hint: "`reimage status` says how; `reimage disarm` takes it back, and then it can be armed anew",

@@ -1,7 +1,8 @@
 /** `reimage disarm`: takes back what `reimage arm` did. */
+import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { disarm } from "../arming/disarm.ts";
-import { defaultStateDir } from "../arming/kept-note.ts";
+import { defaultStateDir, holdStateDir } from "../arming/kept-note.ts";
 import { removeLeftFolders } from "../arming/work-folder.ts";
 import { ReimageError } from "../errors.ts";
 import { type Command, exitStatus } from "./command.ts";
@@ -19,6 +20,7 @@ Exit status: 0 the machine is not armed (any more), 2 wrong usage, 3 it could no
 `,
   async run(args) {
     const stateDir = parseStateDir(args);
+    await using _held = existsSync(stateDir) ? await holdStateDir(stateDir) : null;
     await removeLeftFolders();
     const done = await disarm(stateDir);
     process.stdout.write(done.length === 0 ? "This machine is not armed.\n" : `Disarmed: ${done.join("; ")}.\n`);

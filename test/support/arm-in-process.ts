@@ -5,6 +5,7 @@ import type { BootFacts } from "../../src/arming/firmware-checks.ts";
 import { openWorkFolder } from "../../src/arming/work-folder.ts";
 import { resolveConfig } from "../../src/config/resolve.ts";
 import type { PlaceKind } from "../../src/lifeboat/places/place.ts";
+import type { Event } from "../../src/report/events.ts";
 import { createReporter } from "../../src/report/reporter.ts";
 import { lookingContext } from "../../src/stages/context.ts";
 import { judge } from "../../src/stages/judge.ts";
@@ -16,6 +17,8 @@ export interface ArmInProcess {
   readonly only?: PlaceKind;
   /** Called between judging and filling. */
   between?(): Promise<void>;
+  /** Called at each step, in words. */
+  onStep?(message: string): void;
 }
 
 const bios: BootFacts = { firmware: "bios", espUuid: null, loaderPaths: [], loaderPath: null };
@@ -25,7 +28,8 @@ export async function armInProcess(armable: ArmableDisk, options: ArmInProcess =
   const initramfs = given[given.indexOf("--initramfs") + 1] ?? "";
   const config = resolveConfig(await Bun.file(configPath).text(), configPath, []);
   await using folder = await openWorkFolder();
-  const reporter = createReporter([], 0);
+  const receive = (event: Event) => (event.type === "step" ? options.onStep?.(event.message) : undefined);
+  const reporter = createReporter([{ name: "the test", receive }], 0);
   const context = lookingContext({ workDir: folder.path, overseer: nobody, reporter, isLiving: true });
   await using judged = await judge(config, context, { copy: false, parks: true, memoryDir: folder.path });
   await options.between?.();

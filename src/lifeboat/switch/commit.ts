@@ -1,5 +1,6 @@
 /** From the lifeboat to the new OS: what has to be on the disk, in which order, and the one sector that ends it. Pure. */
 import { isProtectedByMbr } from "../../disk/mbr.ts";
+import type { PartitionTable } from "../../disk/table.ts";
 import { ReimageError } from "../../errors.ts";
 import { mbrFormSector } from "./mbr-sector.ts";
 import type { SwitchForm, SwitchPlan } from "./plan.ts";
@@ -37,6 +38,24 @@ export function planWriting(
   if (backup === null) return { form: "mbr", writes: [tail] };
   const sector = mbrFormSector({ volume: bootVolume, sectorSizeBytes });
   return { form: "mbr", writes: [{ offsetBytes: 0, data: sector }, tail] };
+}
+
+/**
+ * Whether all that is written on the way to the new OS can be: once the body is being written it is too late to find out.
+ * @throws ReimageError `lifeboat` where the switch cannot become what an image with that table needs.
+ */
+export function requireCommittable(
+  plan: Parameters<typeof planWriting>[0],
+  table: Pick<PartitionTable, "type" | "lastUsedByteEnd">,
+): void {
+  const { form } = planWriting(plan, table.type); // of form mbr it may not reach so far
+  const backup = lifeboatBackupTable(plan);
+  if (form === "mbr" || backup === null || table.lastUsedByteEnd <= backup.offsetBytes) return;
+  throw new ReimageError(
+    "lifeboat",
+    `the new image has a partition up to byte ${table.lastUsedByteEnd}, and the lifeboat's backup table begins at ${backup.offsetBytes}: the GPT of the old system has room for more partitions than the new one's`,
+    { hint: "make it smaller (sgdisk --resize-table=128), or the last partition of the image" },
+  );
 }
 
 export interface CommitRequest {

@@ -1,10 +1,11 @@
 /** From the first destroyed byte to the commit: whatever of the write under way is lost, firmware boots the lifeboat. */
 import { expect, test } from "bun:test";
-import { planCommit, planWriting } from "../../../src/lifeboat/switch/commit.ts";
+import { planCommit, planWriting, requireCommittable } from "../../../src/lifeboat/switch/commit.ts";
 import { currentBoot } from "../../../src/lifeboat/switch/current-boot.ts";
-import { mbrFormSector, type SwitchForm, type Write } from "../../../src/lifeboat/switch/plan.ts";
+import { mbrFormSector, planSwitch, type SwitchForm, type Write } from "../../../src/lifeboat/switch/plan.ts";
 import { mbrPartitions, uefiPartitions } from "../../support/model-firmware.ts";
 import { createRandom, type Random } from "../../support/random.ts";
+import { gptHead } from "../disk/make-tables.ts";
 import { apply, bootVolume, diskSizeBytes, MiB, newHead, oldDisk, requestOf, type SwitchDisk } from "./switch-disk.ts";
 
 type Firmware = "bios" | "uefi";
@@ -153,4 +154,31 @@ test("a head that is shorter than a MiB, and ends within a sector", () => {
 test("an image with an MBR is not committed while the GPT is the switch", () => {
   const { head } = newHead("mbr", 512);
   expect(() => planCommit({ head, form: "gpt", sectorSizeBytes: 512 })).toThrow("cannot be committed");
+});
+
+test("what cannot be committed is refused before anything is written", () => {
+  const reason = (change: Parameters<typeof requestOf>[2], table: Table, lastUsedByteEnd = 0): string => {
+    const { plan } = oldDisk(requestOf("gpt", 512, change));
+    try {
+      requireCommittable(plan, { type: table, lastUsedByteEnd });
+      return "accepted";
+    } catch (error) {
+      return String(error);
+    }
+  };
+  // A GPT's backup of 128 partitions takes 33 sectors, one of 256 partitions 65.
+  const endBytes = diskSizeBytes - 33 * 512;
+  expect(reason({}, "gpt", endBytes)).toBe("accepted");
+  const slot = { slot: 2, firstLba: 2048, lastLba: 4095 };
+  const oldHead = gptHead([slot], { sector: 512, diskSectors: diskSizeBytes / 512, entryCount: 256 });
+  expect(reason({ oldHead }, "gpt", endBytes)).toContain("has room for more partitions");
+  expect(reason({ oldHead }, "gpt", diskSizeBytes - 65 * 512)).toBe("accepted");
+  expect(reason({ oldHead }, "mbr", diskSizeBytes)).toBe("accepted");
+});
+
+test("an image with an MBR where the lifeboat lies further than an MBR counts is refused before anything is written", () => {
+  const far = { bootVolume: { offsetBytes: 2 ** 41, sizeBytes: MiB }, diskSizeBytes: 2 ** 42 };
+  const plan = planSwitch(requestOf("gpt", 512, { ...far, entriesOffsetBytes: 2 ** 41 - 2 * MiB }));
+  expect(() => requireCommittable(plan, { type: "mbr", lastUsedByteEnd: 3 * MiB })).toThrow("an MBR counts only up to");
+  requireCommittable(plan, { type: "gpt", lastUsedByteEnd: 3 * MiB });
 });
