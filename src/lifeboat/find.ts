@@ -1,10 +1,13 @@
-/** Finds a lifeboat by what it holds. Where it should be is only where to look first. */
+/**
+ * Finds a lifeboat by what it holds, on whatever disk. It is looked for where it was made, and nowhere else: its header says
+ * where that is, so that one that was copied to another place does not count, and a large disk takes hours to be searched.
+ */
 import { openBlockDevice } from "../disk/block-device.ts";
 import type { Disk } from "../disk/disk.ts";
 import { describeDisk } from "../disk/guard.ts";
 import { ReimageError } from "../errors.ts";
 import { alignedBuffer } from "../system/libc.ts";
-import { diskIdentity, type LifeboatHeader, looksLikeHeader, parseHeader } from "./header.ts";
+import { diskIdentity, type LifeboatHeader, parseHeader } from "./header.ts";
 import { bootLayout } from "./layout.ts";
 
 /** A header that belongs to the disk that it was read from, as far as it says itself. */
@@ -16,12 +19,9 @@ export interface FoundLifeboat {
 /** What is looked for. */
 export interface Wanted {
   readonly uuid: string;
-  /** Where it was made; it is found anywhere else too. */
+  /** Where it was made: the absolute byte at which its boot extent begins. */
   readonly offsetBytes: number;
 }
-
-/** Boot extents begin at multiples of this. */
-const stepBytes = 1 << 20;
 
 /**
  * The one lifeboat with that UUID, on any of the disks. A copy of the whole disk holds a copy of the lifeboat: then the
@@ -40,12 +40,6 @@ export async function findLifeboat(
   for (const disk of disks) {
     const header = await readHeaderAt(disk, wanted.offsetBytes).catch(ignoreUnreadable);
     if (header?.uuid === wanted.uuid) found.push({ disk, header });
-  }
-  if (found.length === 0) {
-    for (const disk of disks) {
-      const header = await searchDisk(disk, wanted.uuid).catch(ignoreUnreadable);
-      if (header !== null) found.push({ disk, header });
-    }
   }
   return chooseLifeboat(found, isLast);
 }
@@ -100,16 +94,4 @@ export async function readHeaderAt(disk: Disk, offsetBytes: number): Promise<Lif
   await device.readDirectAt(block, offsetBytes);
   const header = parseHeader(block);
   return header?.boot.offsetBytes === offsetBytes ? header : null;
-}
-
-async function searchDisk(disk: Disk, uuid: string): Promise<LifeboatHeader | null> {
-  await using device = await openBlockDevice(disk.path, { write: false, exclusive: false });
-  const start = alignedBuffer(4096);
-  for (let at = 0; at + bootLayout.headerBytes <= disk.sizeBytes; at += stepBytes) {
-    await device.readDirectAt(start, at);
-    if (!looksLikeHeader(start)) continue;
-    const header = await readHeaderAt(disk, at);
-    if (header?.uuid === uuid) return header;
-  }
-  return null;
 }

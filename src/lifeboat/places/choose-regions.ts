@@ -6,7 +6,7 @@ import { alignInward, mergeRegions, totalBytes } from "./region-sets.ts";
 
 /** Every region of a lifeboat begins and ends at a multiple of this, so that direct writes work on every disk. */
 export const alignmentBytes = 4096;
-/** The boot extent begins at a multiple of this, where a lifeboat is looked for. */
+/** The boot extent begins at a multiple of this, as partitions do: the boot volume in it is one. */
 export const bootAlignmentBytes = 1 << 20;
 /** The header has room for the description of so many. */
 export const maximumBulkExtents = 32;
