@@ -103,12 +103,16 @@ function withoutLogical(oldHead: Buffer, sectorSizeBytes: number): PartitionTabl
   throw refusal("the partition table of the old system cannot be used");
 }
 
-/** Firmware may know the old ESP by its number too, so the boot volume takes its place. */
+/**
+ * Firmware may know the old ESP by its number too, so the boot volume takes its place.
+ * @throws ReimageError `lifeboat` where the firmware starts a loader of another disk: that would look for the old OS here
+ */
 function oldEspSlot(table: PartitionTable, espUuid: string | null): number {
   const primary = table.partitions.filter((partition) => partition.number <= 4);
-  const esp =
-    primary.find((partition) => partition.uuid === espUuid?.toLowerCase()) ??
-    primary.find((partition) => partition.type === efiSystemType.toString(16));
+  const bootedFrom = primary.find((partition) => partition.uuid === espUuid?.toLowerCase());
+  if (espUuid !== null && bootedFrom === undefined)
+    throw refusal(`the firmware booted from the partition ${espUuid}, which this disk does not have`);
+  const esp = bootedFrom ?? primary.find((partition) => partition.type === efiSystemType.toString(16));
   return (esp?.number ?? 1) - 1;
 }
 

@@ -224,6 +224,7 @@ test("refused before anything is touched", () => {
     "hybrid",
   );
   expect(reason({ espUuid: uuidOf(7) })).toContain("which this disk does not have");
+  expect(reason({ firmware: "uefi", espUuid: uuidOf(2) }, "mbr")).toContain("which this disk does not have");
   const many = gptHead([{ slot: 2, firstLba: 4096, lastLba: 5000 }], { ...options, entryCount: 1024 });
   expect(reason({ oldHead: many })).toContain("room for 1024 partitions");
   const tail = gptHead([{ slot: 2, firstLba: 2048, lastLba: 15_000 }], { ...options, diskSectors: 15_040 });
