@@ -37,6 +37,9 @@ export const marks: readonly RegExp[] = [
   /reimage: success/,
 ];
 
+/** As a mark: nothing of the lifeboat is left, and the machine has yet to restart. */
+export const onceWiped = marks.length;
+
 /** An instant: so long after the run has said that, or something further on. A program that has yet to start is waited for. */
 export interface Strike {
   readonly means: Means;

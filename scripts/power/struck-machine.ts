@@ -5,7 +5,7 @@ import { startVm, type Vm } from "../../test/support/qemu.ts";
 import { type Armed, diskSerial, readRecord } from "./armed.ts";
 import type { Ending } from "./machine.ts";
 import type { FurtherBoot } from "./scenario.ts";
-import { hasCome, type Means, type Strike, type Timeline, timelineOf } from "./strikes.ts";
+import { hasCome, type Means, onceWiped, type Strike, type Timeline, timelineOf } from "./strikes.ts";
 
 /** Listens on the serial console, and does what it is told there. Nothing that runs out hits it. */
 const agent = `#!/bin/sh
@@ -56,8 +56,10 @@ export interface StruckRun extends Pick<Ending, "how" | "serial" | "seconds"> {
 }
 
 const limitSeconds = 1800;
+/** A machine that has said nothing for so long is dead. It waits for a disk for 60 s. */
+const silentMs = 180_000;
 const confirmMs = 30_000;
-const pollMs = 20;
+const pollMs = 10;
 
 /** What shows that a strike has hit, and what it hit. */
 const signs: Readonly<Record<Means, RegExp>> = {
@@ -94,7 +96,8 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
   let from = 0; // what was said before is of before the last strike
   for (const strike of strikes) {
     const mark = from === 0 && strike.means !== "panic" ? Math.max(strike.mark, 1) : strike.mark;
-    const hasReached = () => hasCome(vm.serialText().slice(from), mark);
+    const hasReached = () =>
+      mark === onceWiped ? readRecord(disk, armed.header) === null : hasCome(vm.serialText().slice(from), mark);
     if (!(await until(hasReached, limitSeconds * 1000))) break;
     await sleep(strike.delayMs);
     if (isOver()) break;
@@ -116,10 +119,14 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
     if (isHit) from = vm.serialText().length;
     struck.push({ ...strike, state, isRunning, hit });
   }
-  let how: Ending["how"] = "off";
-  await vm.waitForExit(limitSeconds * 1000).catch(() => {
-    how = "time";
-  });
+  let how: Ending["how"] | null = null;
+  const exited = vm.exited.then((): Ending["how"] => "off");
+  while (how === null) {
+    const lengthBefore = vm.serialText().length;
+    how = await Promise.race([exited, sleep(silentMs, null, { ref: false })]);
+    if (how === null && vm.serialText().length === lengthBefore) how = "silence";
+    if (how === null && performance.now() - start > limitSeconds * 1000) how = "time";
+  }
   process.off("exit", end);
   const seconds = (performance.now() - start) / 1000;
   return { how, serial: vm.serialText(), seconds, struck, timeline: timelineOf(received) };
