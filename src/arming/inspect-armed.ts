@@ -60,16 +60,15 @@ async function openNoted(disk: Disk, note: LifeboatNote): Promise<Lifeboat | nul
  * Reads what the next start needs, all of it. @returns what is not as it was written, in words; null: nothing.
  * @throws ReimageError `device-io`
  */
-export async function findDamage({ header, record, withDevice }: Lifeboat): Promise<string | null> {
+export async function findDamage({ disk, header, record }: Lifeboat): Promise<string | null> {
   if (!isOldOsWhole(record.state)) return null; // it is being used up
   const { volume, image } = header;
-  return await withDevice(async (device) => {
-    if ((await checksumRegion(device, volume)) !== volume.checksum)
-      return "the boot volume of the lifeboat is not as it was written";
-    const regions = mapBulk(header.bulk, header.layout.image);
-    const isWhole = (await digestRegions(device, regions, image.sizeBytes)) === image.sha256;
-    return isWhole ? null : "the image in the lifeboat is not as it was written";
-  });
+  await using device = await openBlockDevice(disk.path, { write: false, exclusive: false });
+  if ((await checksumRegion(device, volume)) !== volume.checksum)
+    return "the boot volume of the lifeboat is not as it was written";
+  const regions = mapBulk(header.bulk, header.layout.image);
+  const isWhole = (await digestRegions(device, regions, image.sizeBytes)) === image.sha256;
+  return isWhole ? null : "the image in the lifeboat is not as it was written";
 }
 
 async function readBootSectors(disk: Disk): Promise<Buffer> {

@@ -8,6 +8,8 @@ import { flushBuffers, getSectorSizeBytes, getSizeBytes, zeroOut } from "./block
 export interface OpenOptions {
   readonly write: boolean;
   readonly exclusive: boolean;
+  /** What messages call it; the path unless given. */
+  readonly name?: string;
 }
 
 /** An open block device. All offsets and sizes in bytes. All failures: ReimageError `device-io` naming device and offset. */
@@ -53,7 +55,7 @@ export async function openBlockDevice(path: string, options: OpenOptions): Promi
     const status = await handle.stat({ bigint: true });
     if (!status.isBlockDevice()) throw new ReimageError("device-io", `${path} is not a block device`);
     const facts = { sizeBytes: getSizeBytes(handle.fd), sectorSizeBytes: getSectorSizeBytes(handle.fd) };
-    return new OpenBlockDevice(path, handle, options.write, {
+    return new OpenBlockDevice(options.name ?? path, handle, options.write, {
       ...facts,
       deviceNumber: formatDeviceNumber(status.rdev),
     });

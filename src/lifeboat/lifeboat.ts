@@ -41,7 +41,7 @@ export async function openLifeboat(disk: Disk, header: LifeboatHeader): Promise<
     await using device = await openBlockDevice(disk.path, { write: true, exclusive: false });
     return await use(device);
   };
-  const chosen = chooseRecord(await withDevice((device) => readRecords(device, header)), header.uuid);
+  const chosen = chooseRecord(await readRecords(disk, header), header.uuid);
   if (chosen === null) {
     throw new ReimageError("lifeboat", `the lifeboat on ${disk.path} has no whole record of how far it is`, {
       hint: "both copies are damaged: test the disk, and install this machine anew from outside if it does not boot",
@@ -50,7 +50,9 @@ export async function openLifeboat(disk: Disk, header: LifeboatHeader): Promise<
   return new OpenLifeboat(disk, header, chosen.record, chosen.nextCopy, withDevice);
 }
 
-async function readRecords(device: BlockDevice, { boot }: LifeboatHeader): Promise<[Buffer, Buffer]> {
+/** Not opened for writing: on the running old OS udev would look at the disk anew (src/disk/private-node.ts). */
+async function readRecords({ path }: Disk, { boot }: LifeboatHeader): Promise<[Buffer, Buffer]> {
+  await using device = await openBlockDevice(path, { write: false, exclusive: false });
   const [a, b] = [alignedBuffer(bootLayout.recordBytes), alignedBuffer(bootLayout.recordBytes)];
   await device.readDirectAt(a, boot.offsetBytes + bootLayout.records[0]);
   await device.readDirectAt(b, boot.offsetBytes + bootLayout.records[1]);

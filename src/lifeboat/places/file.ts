@@ -45,7 +45,7 @@ async function claimOn(
   const refusal = await refuseFileSystem(request);
   if (refusal !== null) return refusal;
   await using stack = new AsyncDisposableStack();
-  const raw = stack.use(await openBlockDevice(disk.path, { write: true, exclusive: false }));
+  const raw = stack.use(await openBlockDevice(disk.path, { write: false, exclusive: false }));
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = stack.use(await open(path, flags, 0o600));
   stack.defer(() => removePlaceFile(path));

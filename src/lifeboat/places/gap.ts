@@ -1,7 +1,7 @@
 /** The lifeboat in unpartitioned space. */
-import { openBlockDevice } from "../../disk/block-device.ts";
 import { probeFileSystem } from "../../disk/find-filesystem.ts";
 import { identityOf } from "../../disk/inventory.ts";
+import { openPrivately } from "../../disk/private-node.ts";
 import { overlapsAny, type Region } from "../../image/regions.ts";
 import { bootAlignmentBytes, chooseRegions, describeShortage, usableRegions } from "./choose-regions.ts";
 import { findPlaceDisk } from "./find-disk.ts";
@@ -14,7 +14,7 @@ import { checkInside, readDirect, writeDirect } from "./raw-write.ts";
  * be asked. @throws ReimageError `device-io`
  */
 export async function claimGap({ disk, table, forbidden, needs }: PlaceRequest): Promise<Attempt> {
-  const device = await openBlockDevice(disk.path, { write: true, exclusive: false });
+  const device = await openPrivately(disk.path); // it is closed after the switch
   try {
     const gaps = findGaps(disk, table, await readDirect(device, disk.sectorSizeBytes, disk.sectorSizeBytes));
     const refusals: string[] = [];
