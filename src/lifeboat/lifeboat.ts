@@ -8,7 +8,7 @@ import { alignedBuffer } from "../system/libc.ts";
 import type { LifeboatHeader } from "./header.ts";
 import { bootLayout, mapBulk } from "./layout.ts";
 import { packFiles, unpackFiles } from "./parcel.ts";
-import { chooseRecord, encodeRecord, type LifeboatRecord, type Parcel } from "./record.ts";
+import { chooseRecord, encodeRecord, type LifeboatRecord, nextRecord, type Parcel } from "./record.ts";
 import { digestRegions, readRegions, writeRegions } from "./region-io.ts";
 
 export interface Lifeboat {
@@ -16,7 +16,7 @@ export interface Lifeboat {
   readonly header: LifeboatHeader;
   /** As it was last read or written. */
   readonly record: LifeboatRecord;
-  /** Writes the next record: into the older copy, flushed, and read back. A new state begins with no attempts. */
+  /** Writes the next record: into the older copy, flushed, and read back. A state that is further than ever begins with no attempts. */
   advance(change: Partial<Omit<LifeboatRecord, "seq" | "uuid">>): Promise<void>;
   /** Parks files of a directory in the room for the retained files, flushed and read back. @throws ReimageError `lifeboat` */
   parkRetained(directory: string, names: readonly string[]): Promise<Parcel>;
@@ -85,9 +85,7 @@ class OpenLifeboat implements Lifeboat {
   }
 
   async advance(change: Partial<LifeboatRecord>): Promise<void> {
-    const isNewState = change.state !== undefined && change.state !== this.#record.state;
-    const attempts = isNewState ? 0 : this.#record.attempts;
-    const record: LifeboatRecord = { ...this.#record, attempts, ...change, seq: this.#record.seq + 1 };
+    const record = nextRecord(this.#record, change);
     const copy = this.#nextCopy;
     await this.withDevice(async (device) => {
       const block = alignedBuffer(bootLayout.recordBytes);

@@ -23,7 +23,9 @@ export interface LifeboatRecord {
   /** Of the lifeboat that it belongs to: a record of an earlier one may lie at the same place. */
   readonly uuid: string;
   readonly state: LifeboatState;
-  /** How often the lifeboat has been booted since the state changed last. */
+  /** The last of the states that the run has ever been in: it goes back from `written` where a file system has no journal. */
+  readonly furthest: LifeboatState;
+  /** How often the lifeboat has been booted since the run got further than ever before. */
   readonly attempts: number;
   /** What the run knows, in one of the two slots; null before `saved`. */
   readonly facts: (Parcel & { readonly slot: 0 | 1 }) | null;
@@ -35,7 +37,15 @@ export interface LifeboatRecord {
 
 /** What there is once a lifeboat is filled. */
 export function firstRecord(uuid: string): LifeboatRecord {
-  return { seq: 1, uuid, state: "armed", attempts: 0, facts: null, retained: null, reason: null };
+  return { seq: 1, uuid, state: "armed", furthest: "armed", attempts: 0, facts: null, retained: null, reason: null };
+}
+
+/** The record that follows with a change. Attempts count anew only where the run gets further, or they would never end. */
+export function nextRecord(record: LifeboatRecord, change: Partial<LifeboatRecord>): LifeboatRecord {
+  const { state = record.state } = change;
+  const isFurther = lifeboatStates.indexOf(state) > lifeboatStates.indexOf(record.furthest);
+  const progress = isFurther ? { furthest: state, attempts: 0 } : {};
+  return { ...record, ...progress, ...change, seq: record.seq + 1 };
 }
 
 /** The most of a reason that is kept: both copies have to stay within a sector. */

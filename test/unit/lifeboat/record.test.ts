@@ -8,6 +8,7 @@ import {
   isOldOsWhole,
   type LifeboatRecord,
   lifeboatStates,
+  nextRecord,
   parseRecord,
 } from "../../../src/lifeboat/record.ts";
 import { createRandom } from "../../support/random.ts";
@@ -34,6 +35,24 @@ test("the longest reason in any alphabet fits", () => {
     const record = { ...later, seq: 2 ** 50, attempts: 1000, facts, retained, reason };
     expect(parseRecord(encodeRecord(record), uuid)?.seq).toBe(2 ** 50);
   }
+});
+
+test("attempts count anew only where the run gets further than ever", () => {
+  let record: LifeboatRecord = { ...first, attempts: 3 };
+  for (const state of ["saved", "writing", "written"] as const) {
+    record = nextRecord({ ...record, attempts: 3 }, { state });
+    expect(record).toMatchObject({ state, attempts: 0 });
+  }
+  // A restore that fails each time, in a file system that has to be written anew each time.
+  for (let attempts = 1; attempts <= 5; attempts += 1) {
+    record = nextRecord(record, { attempts });
+    for (const state of ["writing", "written"] as const) {
+      record = nextRecord(record, { state });
+      expect(record).toMatchObject({ state, attempts });
+    }
+  }
+  expect(nextRecord(record, { reason: "x" })).toMatchObject({ seq: record.seq + 1, attempts: 5 });
+  expect(nextRecord(record, { state: "restored" }).attempts).toBe(0);
 });
 
 test("a record of another lifeboat is none", () => {
