@@ -32,14 +32,15 @@ export async function disarm(stateDir: string): Promise<string[]> {
 async function takeBack(note: LifeboatNote): Promise<string[]> {
   const facts = await inspectArmed(note);
   const { lifeboat, boots, change } = facts;
-  if (lifeboat !== null && !isOldOsWhole(lifeboat.record.state)) {
+  const hasBegun = lifeboat !== null && !isOldOsWhole(lifeboat.record.state);
+  if (boots === "foreign" && (hasBegun || lifeboat === null)) {
+    // Whose disk that is by now cannot be told: the note may have come along into a new system, with what is left of the lifeboat.
+    return ["the disk boots something else and holds no lifeboat of this system; nothing was changed"];
+  }
+  if (hasBegun) {
     throw new ReimageError("lifeboat", `the run has begun to write (state ${lifeboat.record.state})`, {
       hint: "this is not the old system any more: restart the machine, and it carries on",
     });
-  }
-  if (lifeboat === null && boots === "foreign") {
-    // Whose disk that is by now cannot be told: the note may have come along into a new system.
-    return ["the disk boots something else and holds no lifeboat; nothing was changed"];
   }
   const done = await restoreSwitch(facts, note);
   // Configuration and image would stay in what is free space then. What lies at a place that has changed may be anybody's.

@@ -143,9 +143,13 @@ class OpenLifeboat implements Lifeboat {
 
   async wipe(): Promise<void> {
     const { boot, layout } = this.header;
+    const headBytes = bootLayout.tableEntries; // header and record
     const bulk = [...layout.facts, layout.retained].flatMap((region) => this.#map(region));
     await this.withDevice(async (device) => {
-      for (const { offsetBytes, sizeBytes } of [boot, ...bulk]) await device.zeroRange(offsetBytes, sizeBytes);
+      const behind = { offsetBytes: boot.offsetBytes + headBytes, sizeBytes: boot.sizeBytes - headBytes };
+      for (const { offsetBytes, sizeBytes } of [behind, ...bulk]) await device.zeroRange(offsetBytes, sizeBytes);
+      await device.sync();
+      await device.zeroRange(boot.offsetBytes, headBytes); // last: who is killed before finds it again, and goes on
       await device.sync();
     });
   }

@@ -204,6 +204,41 @@ test(
 );
 
 test(
+  "the note has come along into the new system, whose power was cut right after the commit: it is dropped, and nothing else",
+  async () => {
+    await lifeboat.advance({ state: "committed" });
+    await damage(446 + 4); // another table than both
+    const before = await armable.readAll();
+    const { exitCode, stdout } = await armable.disarm();
+    expect([exitCode, stdout]).toEqual([0, expect.stringContaining("nothing was changed")]);
+    expect(differences(before, await armable.readAll(), [])).toEqual([]);
+    expect(await armable.statusData()).toMatchObject({ armed: false, nextStart: "the system that is installed" });
+  },
+  timeoutMs,
+);
+
+test(
+  "wiped: the header goes last, so that what was interrupted is found again",
+  async () => {
+    const disk = await armable.disk.read();
+    const wanted = { uuid: header.uuid, offsetBytes: header.boot.offsetBytes };
+    const beyond = header.bulk.map(({ sizeBytes }) => ({ offsetBytes: disk.sizeBytes, sizeBytes }));
+    const failing = await openLifeboat(disk, { ...header, bulk: beyond });
+    expect((await refusalOf(failing.wipe())).code).toBe("device-io");
+    const found = await findLifeboat([disk], wanted);
+    expect(found?.header).toEqual(header);
+    await (await openLifeboat(disk, found?.header ?? header)).wipe();
+    const after = await armable.readAll();
+    const { boot, layout, bulk } = header;
+    for (const region of [boot, ...[...layout.facts, layout.retained].flatMap((part) => mapBulk(bulk, part))]) {
+      const part = after.subarray(region.offsetBytes, region.offsetBytes + region.sizeBytes);
+      expect(part.every((byte) => byte === 0)).toBe(true);
+    }
+  },
+  timeoutMs,
+);
+
+test(
   "it is found by what it holds, where it was made, and not where it was copied to",
   async () => {
     const disk = await armable.disk.read();
