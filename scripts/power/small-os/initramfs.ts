@@ -4,7 +4,7 @@
  * emulated CPU unpacks in a second.
  */
 import { chmodSync, copyFileSync, existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { cached, recipeHash, shell } from "../../kiosk/cache.ts";
 import type { SmallKernel } from "./kernel.ts";
 
@@ -15,7 +15,8 @@ export async function smallInitramfs(kernel: SmallKernel, program: string): Prom
   if (!existsSync(join(productTree, "zz-complete")))
     throw new Error("build/initramfs is not there: run `make initramfs`");
   const recipe = [kernel.modulesTree, digestOfFile(program), treeStamp(), readFileSync(import.meta.filename, "utf8")];
-  const folder = await cached("small-initramfs", recipeHash(recipe), async (partial) => {
+  // By the program's name, so that a mutant's does not take the place of the one that is used beside it.
+  const folder = await cached(`small-initramfs-${basename(program)}`, recipeHash(recipe), async (partial) => {
     const tree = join(partial, "tree");
     await shell`cp -a ${productTree} ${tree}`;
     await shell`rm -r ${join(tree, "usr/lib/modules")}`;
