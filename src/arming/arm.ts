@@ -34,6 +34,9 @@ import { fillLifeboat, readHead } from "./fill.ts";
 import type { BootFacts } from "./firmware-checks.ts";
 import { keepSwitch, removeKeptNote, writeKeptNote } from "./kept-note.ts";
 
+/** Of a first sector; the disk signature and the partition table follow. */
+const bootCodeBytes = 440;
+
 export interface ArmRequest {
   readonly config: Config;
   readonly judged: Judgement;
@@ -85,6 +88,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   step(context, "save", `the lifeboat goes into ${place.description}`);
   const volume: Region = { offsetBytes: place.boot.offsetBytes + bootLayout.volume, sizeBytes: volumeBytes };
   const oldHead = await readHead(disk);
+  if (request.boot.firmware === "bios") requireBootCode(disk, oldHead);
   const plan = planSwitch({
     ...{ oldHead, uuid, bootVolume: volume },
     firmware: request.boot.firmware,
@@ -127,6 +131,14 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   }
   const sizeBytes = [place.boot, ...place.bulk].reduce((sum, region) => sum + region.sizeBytes, 0);
   return { uuid, disk, kind: place.kind, description: place.description, sizeBytes };
+}
+
+/** Without boot code a BIOS has started the old OS from another disk, and would look for the old partitions here. */
+function requireBootCode(disk: Disk, head: Buffer): void {
+  if (head.subarray(0, bootCodeBytes).some((byte) => byte !== 0)) return;
+  throw new ReimageError("lifeboat", `${disk.path} has no boot code: the BIOS starts this machine from another disk`, {
+    hint: "name that disk as the target, or use --accept-power-cut-risk, which leaves the boot sectors alone",
+  });
 }
 
 /** The sector that is kept has to be the one that is overwritten: it is what brings the old OS back. */

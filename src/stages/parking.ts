@@ -12,8 +12,8 @@ import { adoptState, type RunState } from "./state.ts";
 
 /** The files that hold what the machine was: overwritten before the commit. */
 const retainedNames = ["retained.tar", "retained.tar.ndjson", "savedperms"];
-/** The files that hold how far the run is; those that are not there yet are left out. */
-const factNames = ["state.json", "image-plan.json", "first-mib", "run-id"];
+/** The files that hold how far the run is; those that are not there yet are left out. The state last: it says that all are there. */
+const factNames = ["image-plan.json", "first-mib", "run-id", "state.json"];
 
 /** The room that the facts need: the first MiB, the state, and a line for every few MiB of image. */
 export function factsRoomBytes(pieceCount: number): number {

@@ -56,6 +56,25 @@ test.each([
 );
 
 test(
+  "a disk that the BIOS does not start from",
+  async () => {
+    await using armable = await openArmable(image, { place: "gap" });
+    const { path } = armable.disk;
+    await runTestCommand([
+      "dd",
+      "if=/dev/zero",
+      `of=${path}`,
+      "bs=440",
+      "count=1",
+      "conv=notrunc,fsync",
+      "status=none",
+    ]);
+    await expectRefused(armable, [], { says: /has no boot code: the BIOS starts this machine from another disk/ });
+  },
+  timeoutMs,
+);
+
+test(
   "an old file system that is full",
   async () => {
     await using armable = await openArmable(image, { place: "file" });

@@ -109,6 +109,9 @@ export async function openArmable(image: ArmImage, options: ArmableOptions): Pro
   try {
     const folder = stack.use(await temporaryDirectory()).dir;
     const disk = stack.use(await createOldDisk(endMiB, `${lines.join("\n")}\n`));
+    await runTestCommand(["dd", `of=${disk.path}`, "bs=440", "count=1", "conv=notrunc,fsync", "status=none"], {
+      stdin: noise("boot code", 440), // a BIOS starts the old system by it
+    });
     const swap = disk.partition(2);
     await makeFileSystem(swap, "swap", { label: "old-swap" });
     stack.defer(async () => {
