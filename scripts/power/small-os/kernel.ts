@@ -56,6 +56,7 @@ export async function smallKernel(): Promise<SmallKernel> {
     copyFileSync("/bin/busybox", join(tree, "bin/busybox"));
     copyFileSync(initrdInit, join(tree, "init"));
     for (const name of ["init", "bin/busybox"]) chmodSync(join(tree, name), 0o755);
+    await packProgram("/sbin/e2fsck", tree);
     const inOrder = loadOrder(modulesOf(diskDrivers), dependencies);
     for (const module of inOrder) copyFileSync(join(kernel.modules, module), join(tree, basename(module)));
     writeFileSync(join(tree, "drivers"), inOrder.map((module) => `${basename(module)}\n`).join(""));
@@ -63,6 +64,16 @@ export async function smallKernel(): Promise<SmallKernel> {
     await shell`rm -r ${tree}`;
   });
   return { ...kernel, initrd: join(folder, "initrd.img"), modulesTree: join(folder, "modules") };
+}
+
+/** Copies a program and its libraries to the same paths in a tree. */
+async function packProgram(path: string, tree: string): Promise<void> {
+  const linked = (await shell`ldd ${path}`).stdout.matchAll(/(\/\S+) \(0x/g);
+  for (const file of [path, ...[...linked].map(([, library]) => library ?? "")]) {
+    mkdirSync(join(tree, dirname(file)), { recursive: true });
+    copyFileSync(file, join(tree, file));
+    chmodSync(join(tree, file), 0o755);
+  }
 }
 
 /** Every module behind those that it depends on: they have fewer dependencies than it, as the lists are closed. */
