@@ -58,7 +58,9 @@ export interface StruckRun extends Pick<Ending, "how" | "serial" | "seconds"> {
 const limitSeconds = 1800;
 /** A machine that has said nothing for so long is dead. It waits for a disk for 60 s. */
 const silentMs = 180_000;
-const confirmMs = 30_000;
+const confirmMs: Readonly<Record<Means, number>> = { kill: 10_000, oom: 10_000, hog: 30_000, panic: 10_000 };
+/** initramfs/init waits a second before it starts the program again: there is nothing to hit meanwhile. */
+const pauseMs = 1200;
 const pollMs = 10;
 
 /** What shows that a strike has hit, and what it hit. */
@@ -99,7 +101,7 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
     const hasReached = () =>
       mark === onceWiped ? readRecord(disk, armed.header) === null : hasCome(vm.serialText().slice(from), mark);
     if (!(await until(hasReached, limitSeconds * 1000))) break;
-    await sleep(strike.delayMs);
+    await sleep(strike.delayMs + (mark === 0 && strike.means !== "panic" ? pauseMs : 0));
     if (isOver()) break;
     const at = vm.serialText().length;
     const readState = () => readRecord(disk, armed.header)?.state ?? "committed";
@@ -112,10 +114,10 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
       if (sign !== null) hit = sign[1] ?? (strike.means === "kill" ? "reimage" : "the kernel");
       return hit !== null;
     };
-    const isHit = await until(confirmed, confirmMs);
+    const isHit = await until(confirmed, confirmMs[strike.means]);
     if (strike.means === "hog") state = readState(); // memory takes a while to run out
     // Until it is seen to have ended, that end would be taken for the next strike's.
-    if (hit === "reimage") await until(() => signs.kill.test(vm.serialText().slice(at)), confirmMs);
+    if (hit === "reimage") await until(() => signs.kill.test(vm.serialText().slice(at)), confirmMs.kill);
     if (isHit) from = vm.serialText().length;
     struck.push({ ...strike, state, isRunning, hit });
   }
