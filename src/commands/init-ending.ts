@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/schema.ts";
 import { describeError, type ErrorCode } from "../errors.ts";
-import { isLifeboatNoted } from "../init/boarding.ts";
+import { isAttemptCounted, isLifeboatNoted } from "../init/boarding.ts";
 import type { Console } from "../init/consoles.ts";
 import { decideEnding, type Ending, endMachine } from "../init/ending.ts";
 import { LOST_STATUS, RESCUE_STATUS } from "../init/exit-status.ts";
@@ -54,7 +54,7 @@ export async function endRun(ended: Ended, session: Session, workDir: string): P
           ...{ outcome, target, onSuccess: config.onSuccess, onFailure: config.onFailure },
           isOldOsWanted: isBack || ended.code === "control" || ended.code === "aborted",
           isRescueWanted: !isBack && control.isRescueWanted(),
-          isRepeatable: isRepeatable(ended.lifeboat),
+          isRepeatable: isAttemptCounted(workDir) && isRepeatable(ended.lifeboat),
         });
   const drain = () => Promise.all(consoles.map((console) => console.drain(DRAIN_MILLISECONDS)));
   await Promise.all([drain(), control.finish()]); // the words for the person do not wait for the endpoint

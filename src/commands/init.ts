@@ -112,6 +112,7 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
     for (const complaint of await loadModules(seen)) detail(reporter, complaint);
     detail(reporter, `drivers for ${seen.size} devices after ${Math.round(performance.now() - start)} ms`);
     const isAboard = isLifeboatNoted();
+    if (config !== null) watchdog = await guardWith(config, reporter, guardian, isAboard); // over all that reads a disk
     const isOver = hasSucceeded(workDir) && readLeftTarget(workDir) === "untouched";
     // After a success it may be wiped already.
     if (isAboard && isOver) lifeboat = await boardLifeboat(0).catch(() => null);
@@ -127,7 +128,6 @@ async function runAll({ reporter, guardian, lateSink }: Session): Promise<Ended>
     }
     runId = (isOver ? readLastRunId(workDir) : null) ?? openRunId(workDir);
     leaveOnFailure(config);
-    watchdog = await guardWith(config, reporter, guardian, isAboard);
     const availableBytes = await limitRunDirectory();
     detail(
       reporter,

@@ -98,6 +98,20 @@ export async function mountLiving(device: string, directory: string, code: Error
   return mount;
 }
 
+/**
+ * Mounts for reading, its journal replayed: where its power was cut, the file system on the disk is older than what its
+ * programs were told was written. The replay changes the disk as the OS of it would at its next start, and can be repeated.
+ * @throws ReimageError with `code`
+ */
+export async function mountRecovered(device: string, directory: string, code: ErrorCode = "old-os"): Promise<Mount> {
+  const type = await probeType(device, code);
+  await runCommand("mount", ["-t", type, "-r", device, directory], {
+    code,
+    hint: `the file system on ${device} may be damaged, or its type ${type} not supported by this kernel (dmesg says)`,
+  });
+  return makeMount(device, directory, type, code, async () => {});
+}
+
 /** Mounts for writing, never falling back to read-only. @throws ReimageError with `code` */
 export async function mountReadWrite(device: string, directory: string, code: ErrorCode = "new-os"): Promise<Mount> {
   const type = await probeType(device, code);

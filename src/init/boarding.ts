@@ -18,26 +18,25 @@ import { unpackParked } from "../stages/parking.ts";
 import { alignedBuffer } from "../system/libc.ts";
 import { waitFor } from "./devices.ts";
 
-/** How long the disk is waited for that the header describes, where another one holds the lifeboat too, or alone. */
-const otherDiskSeconds = 10;
-
 /** Whether this initramfs was booted from a lifeboat. */
 export function isLifeboatNoted(): boolean {
   return existsSync(notePath);
 }
 
 /**
- * Waits for the disk with the lifeboat, and opens it.
+ * Waits for the disk with the lifeboat, and opens it. A disk that holds it and says other things of itself than the header
+ * is taken where the right one has not appeared in all that time.
  * @throws ReimageError `target` where it does not appear in time, `lifeboat` where it is not to be trusted.
  */
 export async function boardLifeboat(waitSeconds: number): Promise<Lifeboat> {
   const wanted = parseNote(readFileSync(notePath, "utf8"));
-  const start = performance.now();
-  const find = async (): Promise<FoundLifeboat | null> => {
-    const isLast = performance.now() - start >= Math.min(waitSeconds, otherDiskSeconds) * 1000;
-    return await findLifeboat(await readDisks(), wanted, isLast);
-  };
-  const { disk, header } = await waitFor(`the disk with the lifeboat ${wanted.uuid}`, find, waitSeconds);
+  const find = async (): Promise<FoundLifeboat | null> => findLifeboat(await readDisks(), wanted, false);
+  const what = `the disk with the lifeboat ${wanted.uuid}`;
+  const { disk, header } = await waitFor(what, find, waitSeconds).catch(async (error: unknown) => {
+    const other = await findLifeboat(await readDisks(), wanted);
+    if (other === null) throw error;
+    return other;
+  });
   return await openLifeboat(disk, header);
 }
 
@@ -62,8 +61,7 @@ export async function requireNotGivenUp({ header, record, withDevice }: Lifeboat
  * @throws ReimageError `lifeboat` where there were too many.
  */
 export async function countAttempt(lifeboat: Lifeboat, workDir: string): Promise<void> {
-  const marker = join(workDir, "attempt-counted");
-  if (existsSync(marker)) return; // the program was started again, not the machine
+  if (isAttemptCounted(workDir)) return; // the program was started again, not the machine
   const { attempts, state, reason } = lifeboat.record;
   if (attempts >= lifeboat.header.mostAttempts) {
     const last = reason === null ? "" : `; the last failure was: ${reason}`;
@@ -72,7 +70,14 @@ export async function countAttempt(lifeboat: Lifeboat, workDir: string): Promise
     });
   }
   await lifeboat.advance({ attempts: attempts + 1 });
-  writeFileSync(marker, "");
+  writeFileSync(attemptMarker(workDir), "");
+}
+
+const attemptMarker = (workDir: string) => join(workDir, "attempt-counted");
+
+/** Whether this start of the machine stands in the record: without that it could start again and again for ever. */
+export function isAttemptCounted(workDir: string): boolean {
+  return existsSync(attemptMarker(workDir));
 }
 
 /**

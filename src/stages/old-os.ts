@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type BootInfo, bootInfoPath, parseBootInfo } from "../disk/boot-info.ts";
-import { mountReadOnly as mountAlone, mountLiving } from "../disk/mounts.ts";
+import { mountReadOnly as mountAlone, mountLiving, mountRecovered } from "../disk/mounts.ts";
 import { ReimageError } from "../errors.ts";
 import { openRootedDirectory } from "../retention/rooted.ts";
 import type { StageContext } from "./context.ts";
@@ -15,14 +15,16 @@ export interface OldOs extends AsyncDisposable {
 }
 
 /**
- * Mounts the old root and its further file systems read-only, no journal replayed; where the old OS is running, shows them
- * once more without what is mounted over them. Null for a machine without an old OS.
+ * Mounts the old root and its further file systems read-only, no journal replayed, unless they have to be as they were when
+ * the power was cut; where the old OS is running, shows them once more without what is mounted over them. Null for a machine
+ * without an old OS.
  */
 export async function mountOldOs(
   located: Located,
-  { workDir, isLiving }: Pick<StageContext, "workDir" | "isLiving">,
+  { workDir, isLiving, lifeboat }: Pick<StageContext, "workDir" | "isLiving" | "lifeboat">,
 ): Promise<OldOs | null> {
-  const mountReadOnly = isLiving ? mountLiving : mountAlone;
+  // Between arming and the start of the lifeboat the power may have been cut: what the old OS had written counts.
+  const mountReadOnly = isLiving ? mountLiving : lifeboat === null ? mountAlone : mountRecovered;
   if (located.oldRoot === null) return null;
   const root = join(workDir, "mnt", "old");
   mkdirSync(root, { recursive: true });
