@@ -1,4 +1,7 @@
-/** Text in a block of the disk that tells by itself whether it is whole: a magic word, its length, its digest. Pure. */
+/**
+ * Text in a block of the disk that tells by itself whether it is whole: a magic word, its length, the text, and at the very
+ * end of the block the digest of all before it, so that any sector that is missing is noticed. Pure.
+ */
 import { createHash } from "node:crypto";
 import { ReimageError } from "../errors.ts";
 
@@ -15,17 +18,16 @@ export function sealText(magic: string, text: string, blockBytes: number): Buffe
   block.write(magic, 0, "latin1");
   block.writeUInt32LE(body.length, magic.length);
   body.copy(block, start);
-  digestOf(block.subarray(0, start + body.length)).copy(block, start + body.length);
+  digestOf(block.subarray(0, blockBytes - digestBytes)).copy(block, blockBytes - digestBytes);
   return block;
 }
 
-/** The text, or null where the block holds none that is whole. */
+/** The text, or null where the block, all of it, holds none that is whole. */
 export function openText(magic: string, block: Buffer): string | null {
-  const start = magic.length + 4;
-  if (block.length < start + digestBytes || block.toString("latin1", 0, magic.length) !== magic) return null;
+  const [start, sealedBytes] = [magic.length + 4, block.length - digestBytes];
+  if (sealedBytes < start || block.toString("latin1", 0, magic.length) !== magic) return null;
   const end = start + block.readUInt32LE(magic.length);
-  if (end + digestBytes > block.length) return null;
-  if (!digestOf(block.subarray(0, end)).equals(block.subarray(end, end + digestBytes))) return null;
+  if (end > sealedBytes || !digestOf(block.subarray(0, sealedBytes)).equals(block.subarray(sealedBytes))) return null;
   return block.toString("utf8", start, end);
 }
 
