@@ -115,7 +115,8 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       state.written ?? (await timed("write", () => write(config, saved, context, state?.target ?? "partial")));
     keep({ written });
     if (lifeboat?.record.state === "writing") await parkProgress(lifeboat, workDir, "written");
-    const { restored } = state;
+    // What is restored is restored again as long as the files are there; in the lifeboat they are overwritten then.
+    const restored = lifeboat === null ? null : state.restored;
     if (restored !== null && lifeboat !== null) await discardParked(lifeboat); // its power may have been cut while it did
     await timed("restore", () => restore(config, saved, written, context, restored));
     return succeed(state);
