@@ -63,7 +63,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "record-in-one-copy",
     without: "the state record is written over itself, and a torn write leaves none of it",
-    phase: "writing",
+    phase: "written",
     changes: [
       {
         file: "src/lifeboat/lifeboat.ts",
