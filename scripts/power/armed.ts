@@ -1,7 +1,7 @@
 /** An armed disk of the small systems, BIOS, with its lifeboat in a gap: made once, and copied for every run from it. */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LifeboatHeader, looksLikeHeader, parseHeader } from "../../src/lifeboat/header.ts";
+import { type LifeboatHeader, parseHeader } from "../../src/lifeboat/header.ts";
 import { bootLayout } from "../../src/lifeboat/layout.ts";
 import { chooseRecord, type LifeboatRecord } from "../../src/lifeboat/record.ts";
 import { cached, recipeHash, shell } from "../kiosk/cache.ts";
@@ -63,7 +63,7 @@ function recipe(program: string, further: FurtherBoot): string {
 function readHeader(disk: string): LifeboatHeader {
   for (let at = 0; at < statSync(disk).size; at += MiB) {
     const block = readAt(disk, at, bootLayout.headerBytes);
-    const header = looksLikeHeader(block) ? parseHeader(block) : null;
+    const header = parseHeader(block);
     if (header !== null) return header;
   }
   throw new Error(`${disk} is armed, and no lifeboat is on it`);

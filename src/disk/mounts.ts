@@ -104,18 +104,17 @@ export async function mountLiving(device: string, directory: string, code: Error
  * @throws ReimageError with `code`
  */
 export async function mountRecovered(device: string, directory: string, code: ErrorCode = "old-os"): Promise<Mount> {
-  const type = await probeType(device, code);
-  await runCommand("mount", ["-t", type, "-r", device, directory], {
-    code,
-    hint: `the file system on ${device} may be damaged, or its type ${type} not supported by this kernel (dmesg says)`,
-  });
-  return makeMount(device, directory, type, code, async () => {});
+  return await mountAs("-r", device, directory, code);
 }
 
 /** Mounts for writing, never falling back to read-only. @throws ReimageError with `code` */
 export async function mountReadWrite(device: string, directory: string, code: ErrorCode = "new-os"): Promise<Mount> {
+  return await mountAs("-w", device, directory, code);
+}
+
+async function mountAs(flag: "-r" | "-w", device: string, directory: string, code: ErrorCode): Promise<Mount> {
   const type = await probeType(device, code);
-  await runCommand("mount", ["-t", type, "-w", device, directory], {
+  await runCommand("mount", ["-t", type, flag, device, directory], {
     code,
     hint: `the file system on ${device} may be damaged, or its type ${type} not supported by this kernel (dmesg says)`,
   });

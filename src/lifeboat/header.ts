@@ -86,11 +86,6 @@ export function keepSwitchPlan(plan: SwitchPlan): LifeboatHeader["switching"] {
   };
 }
 
-/** Whether a block may be the beginning of a header, for looking through a disk quickly. */
-export function looksLikeHeader(start: Buffer): boolean {
-  return start.toString("latin1", 0, magic.length) === magic;
-}
-
 /** What tells a disk from another one. */
 export function diskIdentity({ serial, wwn, model, sizeBytes, sectorSizeBytes }: Disk): DiskIdentity {
   return { serial, wwn, model, sizeBytes, sectorSizeBytes };

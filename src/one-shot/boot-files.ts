@@ -1,9 +1,11 @@
 /** Kernel, initramfs and configuration, where a boot loader reads them. */
+
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ReimageError } from "../errors.ts";
-import { replaceFile, syncDirectory } from "./durable-file.ts";
+import { syncDirectory } from "../system/sync-directory.ts";
+import { replaceFile } from "./durable-file.ts";
 import { availableBytes } from "./file-system.ts";
 import { isDirectory } from "./missing.ts";
 import type { OneShotRequest, UndoStep } from "./request.ts";

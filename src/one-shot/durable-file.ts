@@ -1,8 +1,10 @@
 /** Files that are whole or as they were, whenever the power is cut: written beside, synced, renamed, the directory synced. */
+
 import { constants } from "node:fs";
 import { chmod, chown, type FileHandle, open, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { getXattr, listXattrs, setXattr } from "../system/libc.ts";
+import { syncDirectory } from "../system/sync-directory.ts";
 import { isMissing } from "./missing.ts";
 
 /**
@@ -52,16 +54,6 @@ export async function removeFile(path: string): Promise<void> {
     throw error;
   }
   await syncDirectory(dirname(path));
-}
-
-/** Makes what was created, renamed or removed in a directory survive a power cut. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function likeBefore(

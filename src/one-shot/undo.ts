@@ -1,9 +1,11 @@
 /** Takes back what was done for one boot, the last step first. */
+
 import { readdir, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { removeBootEntry } from "../firmware/boot-entries.ts";
 import { type EfiVariables, vendors } from "../firmware/efi-variables.ts";
-import { removeFile, replaceContent, syncDirectory } from "./durable-file.ts";
+import { syncDirectory } from "../system/sync-directory.ts";
+import { removeFile, replaceContent } from "./durable-file.ts";
 import { clearExtlinux } from "./extlinux.ts";
 import { readGrubVariable, writeGrubVariable } from "./grub-environment.ts";
 import { clearKexec } from "./kexec.ts";

@@ -2,11 +2,13 @@
  * The files that pack writes. Each has a temporary name until all of them are complete and on the disk; the manifest gets
  * its own name last, so that a pack that was killed leaves nothing that looks complete.
  */
+
 import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ReimageError } from "../errors.ts";
 import { lockExclusive, SystemCallError } from "../system/libc.ts";
+import { syncDirectory } from "../system/sync-directory.ts";
 
 /** What the files are called. */
 export interface OutputNames {
@@ -155,11 +157,6 @@ async function sync(file: FileHandle, path: string): Promise<void> {
   await file.sync().catch((cause) => {
     throw cannotWrite(path, cause);
   });
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  await using directory = await open(path, "r");
-  await directory.sync();
 }
 
 function cannotWrite(path: string, cause: unknown): ReimageError {

@@ -1,11 +1,13 @@
 /** A file that was given its room on the disk. */
+
 import type { FileHandle } from "node:fs/promises";
 import type { BlockDevice } from "../../disk/block-device.ts";
 import type { Disk } from "../../disk/disk.ts";
 import { ReimageError } from "../../errors.ts";
 import type { Region } from "../../image/regions.ts";
+import { syncDirectory } from "../../system/sync-directory.ts";
 import { findMove, writeThrough } from "./file-mapping.ts";
-import { removePlaceFile, syncDirectory } from "./file-release.ts";
+import { removePlaceFile } from "./file-release.ts";
 import type { FileRoom } from "./file-room.ts";
 import { setImmutable } from "./inode-flags.ts";
 import type { ClaimedPlace, FileUndo } from "./place.ts";

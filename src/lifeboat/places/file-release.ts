@@ -1,4 +1,5 @@
 /** Removing the lifeboat's file, and whether it is still as it was left. */
+
 import { constants } from "node:fs";
 import { type FileHandle, open, readFile, truncate, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -7,6 +8,7 @@ import { parseMountInfo } from "../../disk/mounts.ts";
 import { devicePath } from "../../disk/parse-disk.ts";
 import { ReimageError } from "../../errors.ts";
 import { lockExclusive, SystemCallError } from "../../system/libc.ts";
+import { syncDirectory } from "../../system/sync-directory.ts";
 import { blockName, readDeviceSegments } from "./device-segments.ts";
 import { mapFile } from "./file-mapping.ts";
 import { findPlaceDisk } from "./find-disk.ts";
@@ -85,12 +87,6 @@ export async function removeLeftover(path: string): Promise<void> {
     await file.close();
   }
   await removePlaceFile(path);
-}
-
-/** fsync(2) of a directory: what was made or removed in it is so after a power cut too. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  await directory.sync().finally(() => directory.close());
 }
 
 /** Null where there is none. @throws ReimageError `lifeboat` where it is no regular file of root. */

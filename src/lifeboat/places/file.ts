@@ -1,4 +1,5 @@
 /** The lifeboat in a file on a mounted old file system. */
+
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,10 +9,11 @@ import { identityOf } from "../../disk/inventory.ts";
 import { devicePath } from "../../disk/parse-disk.ts";
 import { describeError } from "../../errors.ts";
 import { lockExclusive } from "../../system/libc.ts";
+import { syncDirectory } from "../../system/sync-directory.ts";
 import { readDeviceSegments } from "./device-segments.ts";
 import { findMove } from "./file-mapping.ts";
 import { FilePlace } from "./file-place.ts";
-import { removeLeftover, removePlaceFile, syncDirectory } from "./file-release.ts";
+import { removeLeftover, removePlaceFile } from "./file-release.ts";
 import { type FileRoom, type FileRoomRequest, refuseFileSystem, takeRoom } from "./file-room.ts";
 import { inodeFlags, readInodeFlags } from "./inode-flags.ts";
 import { type OldFileSystem, readOldFileSystems } from "./old-file-systems.ts";

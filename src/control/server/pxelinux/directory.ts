@@ -2,9 +2,11 @@
  * pxelinux.cfg kept as symbolic links: a projection of the deployments in the database onto a directory that any TFTP server
  * serves. What each machine boots is decided elsewhere; here it is carried out, and read back.
  */
+
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { ReimageError } from "../../../errors.ts";
+import { syncDirectory } from "../../../system/sync-directory.ts";
 import { type PxeDeployment, planDeployments } from "./apply.ts";
 import { type ConfigurationFile, readConfigurationFiles } from "./configurations.ts";
 import { type PxeEntry, readEntries, switchLinks } from "./links.ts";
@@ -12,7 +14,6 @@ import { type OneShot, oneShotName } from "./names.ts";
 import { clearCopies, prepareCopy } from "./one-shot-copies.ts";
 import { lockDirectory, openPaths, prepareDirectories, readLinkedCopies, unwritable } from "./opening.ts";
 import { openReadWatch } from "./watch.ts";
-import { syncDirectory } from "./whole-files.ts";
 
 /** How a directory is opened. */
 export interface PxelinuxOptions {

@@ -1,10 +1,12 @@
 /** The symbolic links in pxelinux.cfg: what they are now, and switching them all or not at all. */
+
 import { readdir, readlink, realpath, rename, rm, symlink, unlink } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { ReimageError } from "../../../errors.ts";
+import { syncDirectory } from "../../../system/sync-directory.ts";
 import type { ConfigurationFile } from "./configurations.ts";
 import { macOfLinkName, parseOneShotName, TEMPORARY_LINK } from "./names.ts";
-import { errnoOf, statsIfThere, syncDirectory } from "./whole-files.ts";
+import { errnoOf, statsIfThere } from "./whole-files.ts";
 
 /** The directories, as realpath(3) has them. */
 export interface PxelinuxPaths {

@@ -6,12 +6,14 @@
  * than the modification time (mount(8)). So the file itself remembers that it was read while nobody was watching, and no
  * clock has to be right for that.
  */
+
 import type { Stats } from "node:fs";
 import { lstat, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { syncDirectory } from "../../../system/sync-directory.ts";
 import type { ConfigurationFile } from "./configurations.ts";
 import { type OneShot, oneShotName, parseOneShotName, TEMPORARY_COPY } from "./names.ts";
-import { makePublicDirectory, statsIfThere, syncDirectory } from "./whole-files.ts";
+import { makePublicDirectory, statsIfThere } from "./whole-files.ts";
 
 /** Whether somebody has read a copy since it was made. */
 export function wasCopyRead(stats: Stats): boolean {

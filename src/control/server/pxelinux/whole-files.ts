@@ -1,6 +1,6 @@
 /** Small steps on files and directories that several modules here need. */
-import { constants, type Stats } from "node:fs";
-import { chmod, lstat, mkdir, open } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { chmod, lstat, mkdir } from "node:fs/promises";
 
 /** The name of the errno of a failed system call (`ENOENT` …), or null. */
 export function errnoOf(error: unknown): string | null {
@@ -21,14 +21,4 @@ export async function statsIfThere(path: string): Promise<Stats | null> {
 export async function makePublicDirectory(path: string): Promise<void> {
   const created = await mkdir(path, { recursive: true });
   if (created !== undefined) await chmod(path, 0o755);
-}
-
-/** fsync(2) of a directory: the names in it are then on the disk. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
