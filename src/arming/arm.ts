@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { Config } from "../config/schema.ts";
 import type { BlockDevice } from "../disk/block-device.ts";
 import type { Disk } from "../disk/disk.ts";
+import { readDisks } from "../disk/inventory.ts";
 import { readPartitionTable } from "../disk/kernel-partitions.ts";
 import type { PartitionTable } from "../disk/partition-table.ts";
 import { withPrivateNode } from "../disk/private-node.ts";
@@ -23,19 +24,17 @@ import { claimPlace } from "../lifeboat/places/claim.ts";
 import type { PlaceKind } from "../lifeboat/places/place.ts";
 import { requireCommittable } from "../lifeboat/switch/commit.ts";
 import { planSwitch, type SwitchPlan } from "../lifeboat/switch/plan.ts";
-import { type StageContext, step } from "../stages/context.ts";
+import { type StageContext, step, warn } from "../stages/context.ts";
 import type { Judgement } from "../stages/judge.ts";
 import { reopenSource } from "../stages/open-source.ts";
 import { factsRoomBytes } from "../stages/parking.ts";
 import { alignedBuffer } from "../system/libc.ts";
 import { version } from "../version.ts";
+import { findBootDoubts, requireBootCode } from "./boot-disk.ts";
 import { disarm } from "./disarm.ts";
 import { fillLifeboat, readHead } from "./fill.ts";
 import type { BootFacts } from "./firmware-checks.ts";
 import { keepSwitch, removeKeptNote, writeKeptNote } from "./kept-note.ts";
-
-/** Of a first sector; the disk signature and the partition table follow. */
-const bootCodeBytes = 440;
 
 export interface ArmRequest {
   readonly config: Config;
@@ -78,17 +77,24 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   await requireNotArmed(disk, oldTable);
 
   await using unfinished = new AsyncDisposableStack();
-  await using place = await claimPlace({
+  const place = await claimPlace({
     disk,
     table: oldTable,
     forbidden: writtenRegions(judged),
     needs: { bootBytes: bootLayout.volume + volumeBytes, bulkBytes },
     ...(request.only === undefined ? {} : { only: request.only }),
   });
+  let isNoted = false;
+  unfinished.defer(async () => {
+    await place[Symbol.asyncDispose](); // where it fails the note stays, for whoever disarms
+    if (isNoted) removeKeptNote(stateDir);
+  });
   step(context, "save", `the lifeboat goes into ${place.description}`);
   const volume: Region = { offsetBytes: place.boot.offsetBytes + bootLayout.volume, sizeBytes: volumeBytes };
   const oldHead = await readHead(disk);
   if (request.boot.firmware === "bios") requireBootCode(disk, oldHead);
+  const doubts = await findBootDoubts(request.boot.firmware, disk, judged.image.table, await readDisks());
+  for (const doubt of doubts) warn(context, "save", doubt);
   const plan = planSwitch({
     ...{ oldHead, uuid, bootVolume: volume },
     firmware: request.boot.firmware,
@@ -103,7 +109,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   const { offsetBytes } = place.boot;
   // From here on a process that is killed leaves what disarming needs to give the place back.
   writeKeptNote(stateDir, { kind: "lifeboat", uuid, offsetBytes, undo: place.undo, switching: keepSwitch(plan) });
-  unfinished.defer(() => removeKeptNote(stateDir));
+  isNoted = true;
   await using stack = new AsyncDisposableStack();
   const image = await reopenSource(request.config, judged.image.location, context, stack);
   const described: Omit<LifeboatHeader, "volume" | "image"> = {
@@ -131,14 +137,6 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   }
   const sizeBytes = [place.boot, ...place.bulk].reduce((sum, region) => sum + region.sizeBytes, 0);
   return { uuid, disk, kind: place.kind, description: place.description, sizeBytes };
-}
-
-/** Without boot code a BIOS has started the old OS from another disk, and would look for the old partitions here. */
-function requireBootCode(disk: Disk, head: Buffer): void {
-  if (head.subarray(0, bootCodeBytes).some((byte) => byte !== 0)) return;
-  throw new ReimageError("lifeboat", `${disk.path} has no boot code: the BIOS starts this machine from another disk`, {
-    hint: "name that disk as the target, or use --accept-power-cut-risk, which leaves the boot sectors alone",
-  });
 }
 
 /** The sector that is kept has to be the one that is overwritten: it is what brings the old OS back. */

@@ -5,7 +5,7 @@ import { ReimageError } from "../errors.ts";
 import type { ByteSource } from "../image/byte-source.ts";
 import type { Region } from "../image/regions.ts";
 import { alignedBuffer } from "../system/libc.ts";
-import type { LifeboatHeader } from "./header.ts";
+import { type LifeboatHeader, parseHeader } from "./header.ts";
 import { bootLayout, mapBulk } from "./layout.ts";
 import { packFiles, unpackFiles } from "./parcel.ts";
 import { chooseRecord, encodeRecord, type LifeboatRecord, nextRecord, type Parcel } from "./record.ts";
@@ -39,6 +39,7 @@ export interface Lifeboat {
 export async function openLifeboat(disk: Disk, header: LifeboatHeader): Promise<Lifeboat> {
   const withDevice = async <T>(use: (device: BlockDevice) => Promise<T>): Promise<T> => {
     await using device = await openBlockDevice(disk.path, { write: true, exclusive: false });
+    await requireOurs(device, header);
     return await use(device);
   };
   const chosen = chooseRecord(await readRecords(disk, header), header.uuid);
@@ -48,6 +49,16 @@ export async function openLifeboat(disk: Disk, header: LifeboatHeader): Promise<
     });
   }
   return new OpenLifeboat(disk, header, chosen.record, chosen.nextCopy, withDevice);
+}
+
+/** Names move: after a reset of its link the disk may have another one, and another disk its name. */
+async function requireOurs(device: BlockDevice, { uuid, boot }: LifeboatHeader): Promise<void> {
+  const found = alignedBuffer(bootLayout.headerBytes);
+  await device.readDirectAt(found, boot.offsetBytes + bootLayout.header);
+  if (parseHeader(found)?.uuid === uuid) return;
+  throw new ReimageError("lifeboat", `${device.path} does not hold the lifeboat any more`, {
+    hint: "the disk was away, or somebody writes to it: look at the kernel's messages (dmesg), and restart the machine",
+  });
 }
 
 /** Not opened for writing: on the running old OS udev would look at the disk anew (src/disk/private-node.ts). */

@@ -308,3 +308,14 @@ test("aboard, the image is the lifeboat's, and partitions go by their numbers", 
   expect(aboard.old.root).toBe("/dev/nvme0n1p1");
   expect(aboard.image).toMatchObject({ source: "/etc/reimage/lifeboat/image", manifest: null, mirrors: [] });
 });
+
+test("nothing is written to a disk that has come by the other one's name", async () => {
+  await using other = await openArmable(image, { place: "gap", table: "gpt" });
+  const before = await other.readAll();
+  const opened = await openLifeboat(await armable.disk.read(), header);
+  Object.assign(opened.disk, { path: other.disk.path }); // as the kernel would
+  expect(await refusalOf(opened.advance({ attempts: 1 }))).toMatchObject({
+    ...{ code: "lifeboat", message: `${other.disk.path} does not hold the lifeboat any more` },
+  });
+  expect(differences(before, await other.readAll(), [])).toEqual([]);
+});

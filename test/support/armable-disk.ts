@@ -55,6 +55,8 @@ export interface ArmableDisk extends AsyncDisposable {
   statusData(): Promise<Record<string, unknown>>;
   /** Every byte, past the page cache of the disk, with what the file system has not written yet. */
   readAll(): Promise<Buffer>;
+  /** The same, with the old root unmounted as before a restart. It stays so. */
+  readAllAtRestart(): Promise<Buffer>;
   header(): Promise<LifeboatHeader>;
 }
 
@@ -133,6 +135,7 @@ export async function openArmable(image: ArmImage, options: ArmableOptions): Pro
       ...["--initramfs", join(image.folder, "initramfs.img"), ...state],
     ];
     const owned = stack.move();
+    const readWhole = async () => readRaw(disk.path, { offsetBytes: 0, sizeBytes: (await disk.read()).sizeBytes });
     const statusOf = (further: readonly string[]) => runCli(["status", ...state, ...further]);
     return {
       ...{ disk, root: mount.dir, label, swap, folder, stateDir, config, arguments: common },
@@ -144,7 +147,11 @@ export async function openArmable(image: ArmImage, options: ArmableOptions): Pro
       statusData: async () => JSON.parse((await statusOf(["--json"])).stdout),
       async readAll() {
         await runTestCommand(["sync", "-f", mount.dir]);
-        return await readRaw(disk.path, { offsetBytes: 0, sizeBytes: (await disk.read()).sizeBytes });
+        return await readWhole();
+      },
+      async readAllAtRestart() {
+        await mount.unmount();
+        return await readWhole();
       },
       async header() {
         const note = readKeptNote(stateDir);

@@ -69,7 +69,8 @@ async function arm(name: string, options: ArmableOptions, ...further: string[]):
   const stateDir = join(folder.dir, name);
   mkdirSync(stateDir);
   writeFileSync(join(stateDir, "armed.json"), readFileSync(join(disk.stateDir, "armed.json")));
-  return { before, armed: await disk.readAll(), header: await disk.header(), stateDir };
+  const header = await disk.header();
+  return { before, armed: await disk.readAllAtRestart(), header, stateDir };
 }
 
 /** One machine at a time, and what others want in between. */

@@ -7,7 +7,13 @@ import { encodeHeader, type LifeboatHeader } from "../../../src/lifeboat/header.
 import { bootLayout } from "../../../src/lifeboat/layout.ts";
 import { formatLifeboatArgument } from "../../../src/lifeboat/note.ts";
 import type { PlaceUndo } from "../../../src/lifeboat/places/place.ts";
-import { encodeRecord, firstRecord, type LifeboatRecord, lifeboatStates } from "../../../src/lifeboat/record.ts";
+import {
+  encodeRecord,
+  firstRecord,
+  isOldOsWhole,
+  type LifeboatRecord,
+  lifeboatStates,
+} from "../../../src/lifeboat/record.ts";
 import { noise } from "../../support/make-disk.ts";
 
 const MIB = 1 << 20;
@@ -121,7 +127,7 @@ describe("the record", () => {
   const both = lifeboatStates.flatMap((a) => lifeboatStates.map((b) => [a, b] as const));
   test.each(both)("%s and %s", (a, b) => {
     putRecords(content, record(7, { state: a }), record(8, { state: b }));
-    const isWhole = [a, b].every((state) => state === "armed" || state === "saved");
+    const isWhole = [a, b].every(isOldOsWhole);
     if (!isWhole) return expectLeft(content, 2);
     writeFileSync(disk, content);
     expect(giveBack(mbr)).toBe(0);
