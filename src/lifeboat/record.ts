@@ -23,7 +23,7 @@ export interface LifeboatRecord {
   /** Of the lifeboat that it belongs to: a record of an earlier one may lie at the same place. */
   readonly uuid: string;
   readonly state: LifeboatState;
-  /** The last of the states that the run has ever been in: it goes back from `written` where a file system has no journal. */
+  /** The last of the states that the run has ever been in: it goes back from `written` to `writing`. */
   readonly furthest: LifeboatState;
   /** How often the lifeboat has been booted since the run got further than ever before. */
   readonly attempts: number;

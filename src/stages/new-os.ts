@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { findFileSystem, probeFileSystem } from "../disk/find-filesystem.ts";
+import { findFileSystem } from "../disk/find-filesystem.ts";
 import type { Disk } from "../disk/inventory.ts";
 import { readDisks } from "../disk/inventory.ts";
 import { partitionPath } from "../disk/kernel-partitions.ts";
@@ -39,21 +39,6 @@ export async function mountNewOs(
   }
   const kept = mounted.move();
   return { root, rootDevice, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-/** File systems that a power cut leaves as they were, or as they became. */
-const journalled = ["ext3", "ext4", "xfs", "btrfs", "f2fs"];
-
-/**
- * Whether restoring into the new OS can be done again after its power was cut in the middle: a file system without a
- * journal may be anything then, and has to be written anew. The kernel has to know the partitions.
- */
-export async function isRestoreRepeatable(config: Config, target: Disk, table: PartitionTable): Promise<boolean> {
-  for (const spec of [config.new.root, ...Object.values(config.new.mounts)]) {
-    const found = await probeFileSystem(await newDevice(spec, target, table));
-    if (found === null || !journalled.includes(found.type)) return false;
-  }
-  return true;
 }
 
 /** The device of a partition of the target, by its number in the image's table or by what it holds; on the target only. */

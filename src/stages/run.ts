@@ -3,7 +3,6 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { identityOf } from "../disk/inventory.ts";
-import { addPartitions, forgetPartitions } from "../disk/kernel-partitions.ts";
 import { unmountBelow } from "../disk/mounts.ts";
 import { asReimageError, describeError, ReimageError } from "../errors.ts";
 import type { EfiVariables } from "../firmware/efi-variables.ts";
@@ -14,7 +13,6 @@ import type { Reporter, StageName, TargetState } from "../report/events.ts";
 import { writeReport } from "../report/report-json.ts";
 import { type StageContext, step } from "./context.ts";
 import { beginWriting, requireNotAborted } from "./first-write.ts";
-import { isRestoreRepeatable } from "./new-os.ts";
 import type { Overseer } from "./overseer.ts";
 import { discardParked, parkProgress, parkSaved } from "./parking.ts";
 import { protectOthers } from "./protect.ts";
@@ -22,7 +20,6 @@ import { reportFor, reportPath, savedPermissionsPath } from "./record.ts";
 import { restore } from "./restore.ts";
 import { type Saved, save } from "./save.ts";
 import { changeState, forgetRun, type RunState, readLeftTarget, readState, writeState } from "./state.ts";
-import { guardTarget } from "./target.ts";
 import { write } from "./write.ts";
 
 /** How a run ended. */
@@ -110,7 +107,8 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       step(context, "save", "image and retained files are in the lifeboat, and were read back");
     }
     await using _protection = await protectOthers(saved.target, context);
-    if (state.written !== null && !(await isWrittenWhole())) keep({ written: null });
+    // A file system that was mounted when the power went may be torn, or damaged where nobody sees it: the image is proven anew.
+    if (lifeboat?.record.state === "written") keep({ written: null });
     const written =
       state.written ?? (await timed("write", () => write(config, saved, context, state?.target ?? "partial")));
     keep({ written });
@@ -122,15 +120,6 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
     return succeed(state);
   } catch (thrown) {
     return await fail(asReimageError(thrown));
-  }
-
-  /** Whether what was written can be taken up again after a power cut: restoring into it may have begun. */
-  async function isWrittenWhole(): Promise<boolean> {
-    if (lifeboat?.record.state !== "written" || state?.saved == null) return true;
-    const target = await guardTarget(state.saved.target, "partial");
-    await forgetPartitions(target.path);
-    await addPartitions(target.path, state.saved.table);
-    return await isRestoreRepeatable(config, target, state.saved.table);
   }
 
   function succeed({ saved, written, restored }: RunState): Outcome {
