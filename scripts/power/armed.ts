@@ -10,7 +10,7 @@ import { runMachine } from "./machine.ts";
 import { type FurtherBoot, makeDisks, type Scenario } from "./scenario.ts";
 import { identityOf } from "./verdict.ts";
 
-const scenario: Scenario = { firmware: "bios", place: "gap", sectorSizeBytes: 512, mutant: null };
+const scenario: Scenario = { system: "small", firmware: "bios", place: "gap", sectorSizeBytes: 512, mutant: null };
 /** What the disk calls itself; the lifeboat knows its disk by it. */
 export const diskSerial = "SWEEP0";
 const limits = { seconds: 900, silentSeconds: 300 };
@@ -31,7 +31,8 @@ export interface Armed {
 export async function armDisk(name: string, program: string, further: FurtherBoot): Promise<Armed> {
   const folder = await cached(`armed-${name}`, recipe(program, further), async (partial) => {
     const disks = await makeDisks(join(partial, "disks"), scenario, program, further);
-    const [old, image] = [await readSystem(disks.old), await readSystem(disks.image)];
+    const old = await readSystem(disks.old, disks.layouts.old);
+    const image = await readSystem(disks.image, disks.layouts.new);
     const { serial } = await runMachine(
       { ...scenario, disk: disks.old, sku: "arm" },
       limits,

@@ -17,14 +17,24 @@ const limits = { seconds: 900, silentSeconds: 120 };
 /**
  * @param disk is changed by the machine.
  * @param firmwareVariables are not.
+ * @param memory of a machine that is up already; null: it starts from reset.
  */
-export async function bootState(recording: Recording, disk: string, firmwareVariables: string): Promise<Judged> {
+export async function bootState(
+  recording: Recording,
+  disk: string,
+  firmwareVariables: string,
+  memory: string | null,
+): Promise<Judged> {
   const { scenario } = recording;
   const { firmware, sectorSizeBytes } = scenario;
   const variables = `${disk}.variables`;
   copyFileSync(firmwareVariables, variables);
   try {
-    const machine = { firmware, sectorSizeBytes, disk, ...(firmware === "uefi" ? { variables } : {}) };
+    const machine = {
+      ...{ firmware, sectorSizeBytes, disk },
+      ...(firmware === "uefi" ? { variables } : {}),
+      ...(memory === null ? {} : { memory }),
+    };
     const { how, serial, seconds, cpuSeconds } = await runMachine(machine, limits);
     return { ...(await judgeMachine({ how, serial }, disk, recording)), serial, seconds, cpuSeconds };
   } finally {

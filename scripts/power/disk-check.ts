@@ -6,23 +6,32 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { shell } from "../kiosk/cache.ts";
-import { bootMiB, rootStartMiB } from "./small-os/disks.ts";
 
 const MiB = 1 << 20;
-const rootAt = `?offset=${rootStartMiB * MiB}`;
+
+/** Where a system keeps what is looked at. Plain data: it is kept with a recording. */
+export interface SystemLayout {
+  /** The partition with kernel and initrd, which begins after the first MiB and is never written to. */
+  readonly bootMiB: number;
+  readonly rootStartMiB: number;
+  /** Further file systems of ext4 that the system mounts: where they begin. */
+  readonly furtherStartMiB: readonly number[];
+  /** A regular expression: paths of the root whose files stay as they were made. */
+  readonly lasting: string;
+  /** An extended attribute of a retained file. */
+  readonly attribute: { readonly path: string; readonly name: string; readonly value: string };
+}
 
 /** What a whole system is, taken from its disk or image as it was made. */
 export interface SystemFacts {
-  /** Of the partition with kernel and initrd. */
+  readonly layout: SystemLayout;
   readonly bootDigest: string;
-  /** By path: digest of every file of the root, but for what makes a machine this machine. */
+  /** By path: digest of every file that lasts. */
   readonly files: Readonly<Record<string, string>>;
 }
 
-const identityPaths = /^\/(etc\/machine-id$|etc\/ssh(\/|$)|var\/lib\/kiosk(\/|$))/;
-
-export async function readSystem(disk: string): Promise<SystemFacts> {
-  return { bootDigest: digestOfRange(disk, MiB, bootMiB * MiB), files: await readRoot(disk) };
+export async function readSystem(disk: string, layout: SystemLayout): Promise<SystemFacts> {
+  return { layout, bootDigest: digestOfRange(disk, MiB, layout.bootMiB * MiB), files: await readRoot(disk, layout) };
 }
 
 /**
@@ -32,35 +41,42 @@ export async function readSystem(disk: string): Promise<SystemFacts> {
  */
 export async function checkSystem(disk: string, known: SystemFacts): Promise<string[]> {
   const wrong: string[] = [];
-  const check = await shell({ nothrow: true })`e2fsck -fn ${`${disk}${rootAt}`}`;
-  if (check.exitCode !== 0)
-    wrong.push(`its root is damaged: ${check.stdout.trim().split("\n").slice(0, 3).join("; ")}`);
-  if (digestOfRange(disk, MiB, bootMiB * MiB) !== known.bootDigest) wrong.push("its boot partition is not what it was");
-  const found = await readRoot(disk);
+  const { layout } = known;
+  for (const startMiB of [layout.rootStartMiB, ...layout.furtherStartMiB]) {
+    const check = await shell({ nothrow: true })`e2fsck -fn ${`${disk}?offset=${startMiB * MiB}`}`;
+    if (check.exitCode === 0) continue;
+    const words = check.stdout.trim().split("\n").slice(0, 3).join("; ");
+    wrong.push(`its file system at MiB ${startMiB} is damaged: ${words}`);
+  }
+  if (digestOfRange(disk, MiB, layout.bootMiB * MiB) !== known.bootDigest)
+    wrong.push("its boot partition is not what it was");
+  const found = await readRoot(disk, layout);
   for (const [path, digest] of Object.entries(known.files)) {
-    if (identityPaths.test(path)) continue;
     if (found[path] === undefined) wrong.push(`${path} is gone`);
     else if (found[path] !== digest) wrong.push(`${path} is not what it was`);
   }
-  const attribute = await shell({
-    nothrow: true,
-  })`debugfs -R ${"ea_get /var/lib/kiosk/journal.db user.site"} ${`${disk}${rootAt}`}`;
-  if (!attribute.stdout.includes("42")) wrong.push("/var/lib/kiosk/journal.db has lost its attribute");
+  const { path, name, value } = layout.attribute;
+  const request = `ea_get ${path} ${name}`;
+  const attribute = await shell({ nothrow: true })`debugfs -R ${request} ${rootOf(disk, layout)}`;
+  if (!attribute.stdout.includes(value)) wrong.push(`${path} has lost its attribute`);
   return wrong;
 }
 
-async function readRoot(disk: string): Promise<Record<string, string>> {
+const rootOf = (disk: string, { rootStartMiB }: SystemLayout): string => `${disk}?offset=${rootStartMiB * MiB}`;
+
+async function readRoot(disk: string, layout: SystemLayout): Promise<Record<string, string>> {
   const folder = mkdtempSync(join(tmpdir(), "reimage-root-"));
+  const lasting = new RegExp(layout.lasting);
   try {
     const tree = join(folder, "tree");
     mkdirSync(tree);
     // Owners cannot be set by an ordinary user; they are not looked at here, and the rest is dumped all the same.
-    await shell({ nothrow: true })`debugfs -R ${`rdump / ${tree}`} ${`${disk}${rootAt}`}`;
+    await shell({ nothrow: true })`debugfs -R ${`rdump / ${tree}`} ${rootOf(disk, layout)}`;
     const found: Record<string, string> = {};
     for (const entry of readdirSync(tree, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue;
       const path = join(entry.parentPath, entry.name);
-      found[path.slice(tree.length)] = Bun.hash.wyhash(readFileSync(path)).toString(16);
+      const inside = path.slice(tree.length);
+      if (entry.isFile() && lasting.test(inside)) found[inside] = Bun.hash.wyhash(readFileSync(path)).toString(16);
     }
     return found;
   } finally {

@@ -10,6 +10,10 @@ export interface MachineOptions {
   readonly writeLog?: string;
   /** The SKU in the SMBIOS: `arm` tells the old system to arm. */
   readonly sku?: string;
+  /** The machine goes on from this memory of another one like it, which was written by `monitor`, instead of from reset. */
+  readonly memory?: string;
+  /** A socket that somebody listens on: QEMU's monitor. */
+  readonly monitor?: string;
 }
 
 export interface Ending {
@@ -69,7 +73,7 @@ export async function runMachine(
 }
 
 function machineArguments(options: MachineOptions): string[] {
-  const { firmware, disk, sectorSizeBytes, variables, writeLog, sku } = options;
+  const { firmware, disk, sectorSizeBytes, variables, writeLog, sku, memory, monitor } = options;
   const memoryMiB = firmware === "bios" ? 512 : 640; // UEFI keeps some for itself
   if (firmware === "uefi" && variables === undefined) throw new Error("a machine with UEFI needs its variables");
   // The host need not flush: what counts is the order in the log.
@@ -84,6 +88,8 @@ function machineArguments(options: MachineOptions): string[] {
     ...["-machine", "pc", "-accel", "tcg,thread=single", "-cpu", "Nehalem", "-smp", "1", "-m", `${memoryMiB}M`],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-nic", "none"],
     ...["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"],
+    ...(memory === undefined ? [] : ["-incoming", `exec:cat ${memory}`]),
+    ...(monitor === undefined ? [] : ["-chardev", `socket,id=qmp,path=${monitor}`, "-mon", "chardev=qmp,mode=control"]),
     ...(sku === undefined ? [] : ["-smbios", `type=1,sku=${sku}`]),
     ...(firmware === "uefi" ? ["-drive", `if=pflash,format=raw,readonly=on,file=${firmwareCode}`] : []),
     ...(variables === undefined ? [] : ["-drive", `if=pflash,format=raw,file=${variables}`]),

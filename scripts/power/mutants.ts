@@ -15,6 +15,8 @@ export interface Mutant {
   /** Where in the run it is dangerous, so that it is caught soon. */
   readonly phase: Phase;
   readonly changes: readonly Change[];
+  /** Where the changes bring a fault along that the safety is there for: the fault alone, which must lead back to the old system. */
+  readonly control?: readonly Change[];
 }
 
 /** One text in one file, which must be there just once, becomes another. */
@@ -23,6 +25,13 @@ export interface Change {
   readonly find: string;
   readonly replace: string;
 }
+
+const readBack = `      await device.sync();
+      const found = await digestRegions(device, regions, parcel.sizeBytes);
+      if (found !== parcel.sha256) throw notAsWritten(device.path, "what was parked");
+`;
+const loseASector = `      if (room === this.header.layout.retained) await device.writeDirectAt(alignedBuffer(4096), regions[0]!.offsetBytes);
+`;
 
 export const mutants: readonly Mutant[] = [
   {
@@ -77,17 +86,9 @@ export const mutants: readonly Mutant[] = [
     without: "what was parked is not read back, on a disk that loses a sector of it without a word",
     phase: "writing",
     changes: [
-      {
-        file: "src/lifeboat/lifeboat.ts",
-        find: `      await device.sync();
-      const found = await digestRegions(device, regions, parcel.sizeBytes);
-      if (found !== parcel.sha256) throw notAsWritten(device.path, "what was parked");
-`,
-        replace: `      if (room === this.header.layout.retained) await device.writeDirectAt(alignedBuffer(4096), regions[0]!.offsetBytes);
-      await device.sync();
-`,
-      },
+      { file: "src/lifeboat/lifeboat.ts", find: readBack, replace: `${loseASector}      await device.sync();\n` },
     ],
+    control: [{ file: "src/lifeboat/lifeboat.ts", find: readBack, replace: `${loseASector}${readBack}` }],
   },
 ];
 
@@ -98,25 +99,28 @@ export function applyChange(content: string, { file, find, replace }: Change): s
   return content.replace(find, () => replace);
 }
 
-/** Compiles a mutant. @returns the path of the program. @throws Error for a name that none has. */
-export async function mutantProgram(name: string): Promise<string> {
+/** @throws Error for a name that none has. */
+export function findMutant(name: string): Mutant {
   const mutant = mutants.find((known) => known.name === name);
-  if (mutant === undefined) {
-    throw new Error(`there is no mutant ${name}; there are: ${mutants.map((known) => known.name).join(", ")}`);
-  }
+  if (mutant !== undefined) return mutant;
+  throw new Error(`there is no mutant ${name}; there are: ${mutants.map((known) => known.name).join(", ")}`);
+}
+
+/** Compiles the program with changes, as `name`. @returns its path. */
+export async function changedProgram(name: string, changes: readonly Change[]): Promise<string> {
   const folder = resolve("build/power/mutants");
   mkdirSync(folder, { recursive: true });
   const program = join(folder, name);
   const copy = mkdtempSync(join(tmpdir(), "reimage-mutant-"));
   try {
     copySources(".", copy);
-    for (const change of mutant.changes) {
+    for (const change of changes) {
       const path = join(copy, change.file);
       writeFileSync(path, applyChange(readFileSync(path, "utf8"), change));
     }
     rmSync(program, { force: true });
     await compileProgram(copy, program);
-    if (!existsSync(program)) throw new Error(`the mutant ${name} was not compiled`);
+    if (!existsSync(program)) throw new Error(`${name} was not compiled`);
     return program;
   } finally {
     rmSync(copy, { recursive: true, force: true });

@@ -26,20 +26,29 @@ export const logPath = ({ folder }: Recording): string => join(folder, "log");
 
 /** The firmware's variables that a state is booted with: for one half of the states those before the run, else those after it. */
 export function variablesOf(
-  { folder }: Recording,
+  recording: Recording,
   stateId: string,
 ): { readonly when: "before" | "after"; readonly path: string } {
-  const isBefore = Bun.hash.wyhash(stateId) % 2n === 0n;
-  return isBefore ? { when: "before", path: firmwareVariables } : { when: "after", path: join(folder, "variables") };
+  const when = Bun.hash.wyhash(stateId) % 2n === 0n ? "before" : "after";
+  return { when, path: variablesAt(recording, when) };
+}
+
+/** The firmware's variables as they were before or after the run. */
+export function variablesAt({ folder }: Recording, when: "before" | "after"): string {
+  return when === "before" ? firmwareVariables : join(folder, "variables");
 }
 
 const limits = { seconds: 1800, silentSeconds: 300 };
+
+/** Whether the old system has come up twice: it would be armed for ever. */
+export const isArmedAgain = (serial: string): boolean => (serial.match(/small-os: old identity/g)?.length ?? 0) > 1;
 
 /** @param parent where recordings are kept. @throws Error where the run did not end in the new system. */
 export async function record(parent: string, scenario: Scenario, program: string): Promise<Recording> {
   const folder = join(parent, nameOf(scenario));
   const disks = await makeDisks(folder, scenario, program);
-  const [old, image] = [await readSystem(disks.old), await readSystem(disks.image)];
+  const old = await readSystem(disks.old, disks.layouts.old);
+  const image = await readSystem(disks.image, disks.layouts.new);
   const used = join(folder, "used.img");
   await shell`cp --sparse=always ${disks.old} ${used}`;
   const [variables, log] = [join(folder, "variables"), join(folder, "log")];
@@ -47,11 +56,7 @@ export async function record(parent: string, scenario: Scenario, program: string
   writeFileSync(log, "");
   const { firmware, sectorSizeBytes } = scenario;
   const machine = { firmware, sectorSizeBytes, disk: used, writeLog: log, sku: "arm" };
-  const ending = await runMachine(
-    { ...machine, ...(firmware === "uefi" ? { variables } : {}) },
-    limits,
-    (serial) => (serial.match(/small-os: old identity/g)?.length ?? 0) > 1, // it would be armed for ever
-  );
+  const ending = await runMachine({ ...machine, ...(firmware === "uefi" ? { variables } : {}) }, limits, isArmedAgain);
   writeFileSync(join(folder, "serial.txt"), ending.serial);
   const identity = identityOf(ending.serial) ?? "";
   const verdict = judgeSerial(ending, identity);

@@ -14,6 +14,8 @@ export interface Result extends Verdict {
   readonly id: string;
   /** Which state of the firmware's variables it was booted with. */
   readonly variables: "before" | "after";
+  /** Of the machine: from reset, or from a snapshot (scripts/power/snapshot.ts). */
+  readonly start: "reset" | "snapshot";
   readonly phase: Phase;
   readonly seconds: number;
   readonly cpuSeconds: number;

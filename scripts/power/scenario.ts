@@ -1,14 +1,18 @@
-/** What is swept: a firmware, where the lifeboat lies, a sector size; and the disks of it. */
+/** What is swept: systems, a firmware, where the lifeboat lies, a sector size; and the disks of it. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type AppendedFile, appendConfig } from "../kiosk/append-config.ts";
 import { shell } from "../kiosk/cache.ts";
-import { makeSmallDisk, type Place, quickKernelArguments, type SmallDiskPlan } from "./small-os/disks.ts";
+import { debianLayouts, makeDebianDisks } from "./debian/disks.ts";
+import type { SystemLayout } from "./disk-check.ts";
+import { makeSmallDisk, type Place, quickKernelArguments, type SmallDiskPlan, smallLayout } from "./small-os/disks.ts";
 import { smallInitramfs } from "./small-os/initramfs.ts";
 import { smallKernel } from "./small-os/kernel.ts";
 import { fillProduct } from "./small-os/product.ts";
 
 export interface Scenario {
+  /** The old system and the new one: small ones, made for the sweep, or real Debians that GRUB starts. */
+  readonly system: "small" | "debian";
   readonly firmware: "bios" | "uefi";
   readonly place: Place;
   readonly sectorSizeBytes: 512 | 4096;
@@ -16,8 +20,8 @@ export interface Scenario {
   readonly mutant: string | null;
 }
 
-export const nameOf = ({ firmware, place, sectorSizeBytes, mutant }: Scenario): string =>
-  [firmware, place, String(sectorSizeBytes), ...(mutant === null ? [] : [mutant])].join("-");
+export const nameOf = ({ system, firmware, place, sectorSizeBytes, mutant }: Scenario): string =>
+  [system, firmware, place, String(sectorSizeBytes), ...(mutant === null ? [] : [mutant])].join("-");
 
 /** MiB. The image reaches into the old root, so that nothing of the old system survives. */
 const newSystems = {
@@ -33,12 +37,15 @@ const oldSystems: Readonly<Record<Place, Pick<SmallDiskPlan, "diskMiB" | "rootMi
 /** They reach the program by its environment: optimising costs more than it brings where the one CPU is emulated. */
 const engineSettings =
   "BUN_JSC_useDFGJIT=0 BUN_JSC_useBaselineJIT=0 BUN_JSC_useConcurrentGC=0 BUN_JSC_numberOfGCMarkers=1";
-const append = `${quickKernelArguments} ${engineSettings}`;
+/** So that the kernel says when it has found the disk (snapshot.ts). */
+const notices = "loglevel=6";
+const append = `${quickKernelArguments} ${notices} ${engineSettings}`;
 
 export interface ScenarioDisks {
   readonly old: string;
   /** The image of the new system, raw. */
   readonly image: string;
+  readonly layouts: Readonly<Record<"old" | "new", SystemLayout>>;
 }
 
 /** How a lifeboat differs from the sweep's. */
@@ -61,6 +68,7 @@ export async function makeDisks(
   const { firmware, place, sectorSizeBytes } = scenario;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
+  if (scenario.system === "debian") return { ...(await makeDebianDisks(folder)), layouts: debianLayouts };
   const kernel = await smallKernel();
   const [old, image] = [join(folder, "old.img"), join(folder, "new.img")];
   await makeSmallDisk(image, kernel, { firmware, sectorSizeBytes, system: "new", ...newSystems[sectorSizeBytes] });
@@ -82,5 +90,5 @@ export async function makeDisks(
     ...{ firmware, sectorSizeBytes, system: "old", ...oldSystems[place] },
     fillRoot: (tree) => fillProduct(tree, carried),
   });
-  return { old, image };
+  return { old, image, layouts: { old: smallLayout, new: smallLayout } };
 }

@@ -22,17 +22,19 @@ export interface SweepOptions {
 }
 
 const everything: readonly Omit<Scenario, "mutant">[] = [
-  { firmware: "bios", place: "gap", sectorSizeBytes: 512 },
-  { firmware: "bios", place: "swap", sectorSizeBytes: 512 },
-  { firmware: "bios", place: "file", sectorSizeBytes: 512 },
-  { firmware: "uefi", place: "gap", sectorSizeBytes: 512 },
-  { firmware: "uefi", place: "swap", sectorSizeBytes: 512 },
-  { firmware: "uefi", place: "file", sectorSizeBytes: 512 },
-  { firmware: "uefi", place: "gap", sectorSizeBytes: 4096 },
+  { system: "small", firmware: "bios", place: "gap", sectorSizeBytes: 512 },
+  { system: "small", firmware: "bios", place: "swap", sectorSizeBytes: 512 },
+  { system: "small", firmware: "bios", place: "file", sectorSizeBytes: 512 },
+  { system: "small", firmware: "uefi", place: "gap", sectorSizeBytes: 512 },
+  { system: "small", firmware: "uefi", place: "swap", sectorSizeBytes: 512 },
+  { system: "small", firmware: "uefi", place: "file", sectorSizeBytes: 512 },
+  { system: "small", firmware: "uefi", place: "gap", sectorSizeBytes: 4096 },
+  { system: "debian", firmware: "bios", place: "file", sectorSizeBytes: 512 },
 ];
 
 export const sweepUsage = `bun scripts/power/sweep.ts [options]
   --firmware bios|uefi  --place gap|swap|file  --sector 512|4096   only scenarios like this (default: all)
+  --system small|debian   which systems (default small); debian, with GRUB, takes minutes for a state
   --states N     how many crash states of each scenario (default 200)
   --seed N       which of them (default 1)
   --mutant NAME  with this change of the program (scripts/power/mutants.ts), until a machine is dead; all: with each of them,
@@ -48,6 +50,7 @@ export function parseSweepOptions(args: readonly string[]): SweepOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
+      system: { type: "string", default: "small" },
       firmware: { type: "string" },
       place: { type: "string" },
       sector: { type: "string" },
@@ -61,8 +64,9 @@ export function parseSweepOptions(args: readonly string[]): SweepOptions {
       workers: { type: "string", default: "2" },
     },
   });
-  const { firmware, place, sector, mutant = null, only = null, resume } = values;
+  const { system, firmware, place, sector, mutant = null, only = null, resume } = values;
   const scenarios = everything
+    .filter((scenario) => scenario.system === system)
     .filter((scenario) => firmware === undefined || scenario.firmware === firmware)
     .filter((scenario) => place === undefined || scenario.place === (place as Place))
     .filter((scenario) => sector === undefined || String(scenario.sectorSizeBytes) === sector)

@@ -8,26 +8,40 @@ import { $, chalk, echo } from "zx";
 import { shell } from "../kiosk/cache.ts";
 import { bootState } from "./boot-state.ts";
 import { chooseStates, type OpenHistory, openHistory } from "./choose.ts";
+import { runControl } from "./control.ts";
 import { type CrashState, stateOf } from "./crash-states.ts";
 import { openFastFolder } from "./fast-folder.ts";
-import { mutantProgram, mutants } from "./mutants.ts";
+import { changedProgram, findMutant } from "./mutants.ts";
 import { beforePath, keptRecording, type Recording, record, variablesOf } from "./recording.ts";
 import { appendResult, type Result, readResults, resultsFolder } from "./results.ts";
 import { nameOf, type Scenario } from "./scenario.ts";
+import { noSnapshots, type Snapshots, takeSnapshots } from "./snapshot.ts";
 import { openStateImages } from "./state-images.ts";
 import { parseSweepOptions, type SweepOptions, sweepUsage } from "./sweep-options.ts";
+import type { Verdict } from "./verdict.ts";
 
 const recordings = "build/power/recordings";
 const failures = "build/power/failures";
 
 async function sweep(scenario: Scenario, options: SweepOptions, commit: string): Promise<{ dead: number }> {
   const name = nameOf(scenario);
-  const program = scenario.mutant === null ? "build/reimage" : await mutantProgram(scenario.mutant);
+  const mutant = scenario.mutant === null ? null : findMutant(scenario.mutant);
+  const program = mutant === null ? "build/reimage" : await changedProgram(mutant.name, mutant.changes);
+  if (mutant?.control !== undefined) {
+    const wrong = await runControl(
+      recordings,
+      scenario,
+      await changedProgram(`${mutant.name}-control`, mutant.control),
+    );
+    if (wrong !== null)
+      throw new Error(`${mutant.name}: with the safety in place the same fault ends otherwise: ${wrong}`);
+    echo(`${mutant.name}: with the safety in place the same fault leads back to the old system`);
+  }
   const recording =
     (options.resume ? keptRecording(recordings, scenario) : null) ?? (await record(recordings, scenario, program));
   using run = openHistory(recording);
   const { history } = run;
-  const phase = options.phase ?? mutants.find(({ name }) => name === scenario.mutant)?.phase ?? null;
+  const phase = options.phase ?? mutant?.phase ?? null;
   const path = join(resultsFolder, `${name}.jsonl`);
   const done = new Set(
     readResults(path)
@@ -46,6 +60,9 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
       ? states.filter((state, i) => i % count === index && !done.has(state.id))
       : [stateOf(history, options.only, options.seed)];
   using fast = openFastFolder();
+  // A mutant may not even get that far; and one state alone is looked at from its beginning.
+  const isPlain = mutant === null && options.only === null && scenario.system === "small";
+  const snapshots = isPlain ? await takeSnapshots(recording, run, fast.path) : noSnapshots;
   const start = performance.now();
   const progress = { judged: 0, dead: 0, total: wanted.length, start };
   const hands = Array.from({ length: options.workers }, (_, worker) =>
@@ -53,7 +70,16 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
   );
   await Promise.all(
     hands.map((hand, worker) =>
-      work(hand, { recording, run, folder: join(fast.path, String(worker)), options, path, commit, progress }),
+      work(hand, {
+        recording,
+        run,
+        folder: join(fast.path, String(worker)),
+        options,
+        path,
+        commit,
+        progress,
+        snapshots,
+      }),
     ),
   );
   const minutes = (performance.now() - start) / 60_000;
@@ -66,6 +92,7 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
 interface Work {
   readonly recording: Recording;
   readonly run: OpenHistory;
+  readonly snapshots: Snapshots;
   readonly folder: string;
   readonly options: SweepOptions;
   /** Where the results go. */
@@ -77,7 +104,7 @@ interface Work {
 /** Boots one state after the other, in the order of the run. A mutant need not be caught twice. */
 async function work(
   states: readonly CrashState[],
-  { recording, run, folder, options, path, commit, progress }: Work,
+  { recording, run, snapshots, folder, options, path, commit, progress }: Work,
 ): Promise<void> {
   mkdirSync(folder);
   const [rolling, disk] = [join(folder, "rolling.img"), join(folder, "state.img")];
@@ -88,15 +115,17 @@ async function work(
     if (scenario.mutant !== null && progress.dead > 0) return;
     await images.make(state, disk);
     const variables = variablesOf(recording, state.id);
-    const { serial, ...judged } = await bootState(recording, disk, variables.path);
+    const memory = snapshots.find(state.id, disk, variables.when);
+    const { serial, ...judged } = await bootState(recording, disk, variables.path, memory);
     const phase = run.phases[state.epoch] ?? "arming";
     const date = new Date().toISOString();
-    const facts = {
+    const facts: Omit<Result, keyof Verdict | "seconds" | "cpuSeconds" | "commit" | "date"> = {
       scenario,
       recording: recording.id,
       seed: options.seed,
       id: state.id,
       variables: variables.when,
+      start: memory === null ? "reset" : "snapshot",
       phase,
     };
     const result: Result = { ...facts, ...judged, commit, date };
@@ -109,10 +138,10 @@ async function work(
   }
 }
 
-function describe({ id, phase, outcome, reason, boots, seconds, cpuSeconds }: Result): string {
+function describe({ id, phase, start, outcome, reason, boots, seconds, cpuSeconds }: Result): string {
   const words = `${outcome}${reason === null ? "" : `: ${reason}`}`;
   const colour = outcome === "dead" ? chalk.red : chalk.green;
-  return `${id} (${phase}) ${colour(words)} [${boots.join(", ")}; ${seconds.toFixed(1)} s, ${cpuSeconds.toFixed(1)} s of CPU]`;
+  return `${id} (${phase}) ${colour(words)} [from ${start}: ${boots.join(", ")}; ${seconds.toFixed(1)} s, ${cpuSeconds.toFixed(1)} s of CPU]`;
 }
 
 /** Keeps the disk as the machine found it and as it left it, and what the machine said. */

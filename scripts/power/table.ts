@@ -27,6 +27,7 @@ export function formatTable(all: readonly Result[]): string {
     "In each phase of the run: how many states came up in the old system / in the new one, and in bold how many in neither.",
     "",
     `${results.length} states, all different: ${total("old")} came up in the old system, ${total("new")} in the new one, ${total("dead")} were dead.`,
+    `${results.filter(({ start }) => start === "reset").length} of them were started from reset, the others from a snapshot.`,
     `Seeds ${seeds.join(", ")}; commits ${commits.join(", ")}; ${dates[0] ?? "never"} to ${dates.at(-1) ?? "never"}.`,
   ].join("\n");
 }
@@ -34,7 +35,7 @@ export function formatTable(all: readonly Result[]): string {
 function row(results: readonly Result[]): string {
   const [first] = results;
   if (first === undefined) return "";
-  const { firmware, place, sectorSizeBytes } = first.scenario;
+  const { system, firmware, place, sectorSizeBytes } = first.scenario;
   const count = (phase: Phase, outcome: Result["outcome"]) =>
     results.filter((result) => result.phase === phase && result.outcome === outcome).length;
   const cells = phases.map((phase) => {
@@ -42,7 +43,8 @@ function row(results: readonly Result[]): string {
     return `${count(phase, "old")} / ${count(phase, "new")}${dead > 0 ? ` / **${dead} dead**` : ""}`;
   });
   const dead = results.filter(({ outcome }) => outcome === "dead").length;
-  return `| ${[firmware, place, sectorSizeBytes, ...cells, results.length, dead].join(" | ")} |`;
+  const machine = system === "debian" ? `${firmware}, Debian with GRUB` : firmware;
+  return `| ${[machine, place, sectorSizeBytes, ...cells, results.length, dead].join(" | ")} |`;
 }
 
 const unique = (words: readonly string[]): string[] => [...new Set(words)].toSorted();

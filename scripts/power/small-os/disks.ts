@@ -16,6 +16,7 @@ import {
 import { join } from "node:path";
 import { shell } from "../../kiosk/cache.ts";
 import { assembleDisk } from "../../kiosk/disk-image.ts";
+import type { SystemLayout } from "../disk-check.ts";
 import { assembleGptDisk } from "./gpt-disk.ts";
 import type { SmallKernel } from "./kernel.ts";
 
@@ -36,6 +37,13 @@ export interface SmallDiskPlan {
 /** Partition 1 begins after the first MiB. */
 export const bootMiB = 24;
 export const rootStartMiB = 1 + bootMiB;
+
+/** Old and new, all of them. What makes a machine this machine does not last. */
+export const smallLayout: SystemLayout = {
+  ...{ bootMiB, rootStartMiB, furtherStartMiB: [] },
+  lasting: "^/(?!etc/machine-id$|etc/ssh(/|$)|var/lib/kiosk(/|$))",
+  attribute: { path: "/var/lib/kiosk/journal.db", name: "user.site", value: "42" },
+};
 
 /** Saves time in every boot under emulation; none of it has to do with disks. */
 export const quickKernelArguments =

@@ -74,8 +74,8 @@ test("the phases of a run are those that the lifeboat's record says, between the
 describe("mutants", () => {
   test("fit the sources as they are", () => {
     expect(mutants.length).toBeGreaterThan(3);
-    for (const { changes } of mutants) {
-      for (const change of changes) {
+    for (const { changes, control } of mutants) {
+      for (const change of [...changes, ...(control ?? [])]) {
         const content = readFileSync(change.file, "utf8");
         expect(applyChange(content, change)).not.toBe(content);
       }
@@ -100,6 +100,7 @@ describe("options", () => {
     expect(names("--firmware", "bios")).toEqual(["bios gap 512", "bios swap 512", "bios file 512"]);
     expect(names("--sector", "4096")).toEqual(["uefi gap 4096"]);
     expect(names("--place", "file")).toEqual(["bios file 512", "uefi file 512"]);
+    expect(names("--system", "debian")).toEqual(["bios file 512"]);
   });
 
   test("all mutants run on one scenario", () => {
@@ -120,8 +121,9 @@ describe("options", () => {
 
 test("the table counts every state once, and shows the dead", () => {
   const result = (id: string, outcome: Result["outcome"], phase: Result["phase"]): Result => ({
-    ...{ scenario: { firmware: "bios", place: "gap", sectorSizeBytes: 512, mutant: null }, recording: "r", seed: 1 },
-    ...{ id, outcome, phase, reason: null, boots: [], hasSwap: null, variables: "before" },
+    scenario: { system: "small", firmware: "bios", place: "gap", sectorSizeBytes: 512, mutant: null },
+    ...{ recording: "r", seed: 1 },
+    ...{ id, outcome, phase, reason: null, boots: [], hasSwap: null, variables: "before", start: "reset" },
     ...{ seconds: 1, cpuSeconds: 1, commit: "c0ffee0", date: "2026-11-21T00:00:00Z" },
   });
   const results = [
