@@ -89,6 +89,8 @@ function machineArguments(options: MachineOptions): string[] {
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-nic", "none"],
     ...["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"],
     ...(memory === undefined ? [] : ["-incoming", `exec:cat ${memory}`]),
+    // The memory is written while the machine stands still; without this, it would stand still wherever it goes on.
+    ...(monitor === undefined ? [] : ["-global", "migration.store-global-state=off"]),
     ...(monitor === undefined ? [] : ["-chardev", `socket,id=qmp,path=${monitor}`, "-mon", "chardev=qmp,mode=control"]),
     ...(sku === undefined ? [] : ["-smbios", `type=1,sku=${sku}`]),
     ...(firmware === "uefi" ? ["-drive", `if=pflash,format=raw,readonly=on,file=${firmwareCode}`] : []),
