@@ -68,6 +68,7 @@ test-long: build ## the seeded sweeps of the tests, at length: fuzzed parsers, r
 
 test-power: packages initramfs ## the power is cut at hundreds of instants of whole runs, and of broken ones, into docs/power-cuts.md; hours (ARGS='--resume')
 	$(BUN) scripts/power/sweep.ts --states 170 $(ARGS)
+	$(BUN) scripts/power/sweep.ts --system debian --states 12 $(ARGS)
 	$(BUN) scripts/power/sweep.ts --states 40 --mutant all $(ARGS)
 	$(BUN) scripts/power/table.ts
 	$(BUN) scripts/power/kills.ts $(filter --resume,$(ARGS))

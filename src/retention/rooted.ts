@@ -1,11 +1,12 @@
 /**
  * Files inside a root file system that is not ours: no `..` and no symbolic link, absolute or relative, leads outside
- * of it. openat2(2) with RESOLVE_IN_ROOT opens the directory, `/proc/self/fd/N/name` names what is in it.
+ * of it. `openPathInRoot` opens the directory, `/proc/self/fd/N/name` names what is in it.
  */
 import { constants } from "node:fs";
 import { open, readFile, readlink, stat } from "node:fs/promises";
-import { closeFd, openInRoot } from "../system/libc.ts";
+import { closeFd } from "../system/libc.ts";
 import { errnoOf, writeFully } from "./file-io.ts";
+import { openPathInRoot } from "./open-in-root.ts";
 import { displayPath, joinPath, splitPath } from "./path.ts";
 import { makeDirectory, replaceEntry, TEMPORARY_NAME, tryLstat } from "./temporary.ts";
 
@@ -217,7 +218,7 @@ class RootedFileSystem implements RootedDirectory {
   #open(path: Buffer | string, flags: number): number {
     for (let attemptsLeft = MAX_ATTEMPTS; ; attemptsLeft--) {
       try {
-        return openInRoot(this.#root.fd, path, O_PATH | O_CLOEXEC | flags);
+        return openPathInRoot(this.#root.fd, path, flags);
       } catch (error) {
         // A rename or mount anywhere in the system during the lookup of a `..`; openat2(2) says: try again.
         if (errnoOf(error) !== "EAGAIN" || attemptsLeft === 0) throw error;

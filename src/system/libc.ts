@@ -13,7 +13,6 @@ const libc = dlopen("libc.so.6", {
   openat: { args: ["i32", "ptr", "i32", "u32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
-  mknod: { args: ["ptr", "u32", "u64"], returns: "i32" },
   utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
   llistxattr: { args: ["ptr", "ptr", "u64"], returns: "i64" },
   lgetxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
@@ -30,10 +29,11 @@ const libc = dlopen("libc.so.6", {
   read: { args: ["i32", "ptr", "u64"], returns: "i64" },
   __errno_location: { args: [], returns: "ptr" },
 });
-/** syscall(2) again, for kexec_file_load, which takes other types. */
+/** syscall(2) again, for kexec_file_load and mknod, which take other types. */
 const kexec = dlopen("libc.so.6", {
   syscall: { args: ["i64", "i64", "i64", "u64", "ptr", "u64"], returns: "i64" },
 });
+const nodes = dlopen("libc.so.6", { syscall: { args: ["i64", "ptr", "u64", "u64"], returns: "i64" } });
 const errnoAddress = libc.symbols.__errno_location() as Pointer;
 
 /** A failed system call, shaped like the errors of node:fs (`code` is the errno's name). */
@@ -89,6 +89,11 @@ export function openInRoot(rootFd: number, path: string | Buffer, flags: number,
   return check(libc.symbols.syscall(SYS_OPENAT2, rootFd, ptr(cString(path)), ptr(how), 24), "openat2", printable(path));
 }
 
+/** openat(2): `name` in the directory `directoryFd`. */
+export function openAt(directoryFd: number, name: string | Buffer, flags: number): number {
+  return check(libc.symbols.openat(directoryFd, ptr(cString(name)), flags, 0), "openat", printable(name));
+}
+
 /** pipe(7). Both ends are the caller's to close, with closeFd(). */
 export interface Pipe {
   readonly readFd: number;
@@ -141,9 +146,11 @@ export function seekDataOrHole(fd: number, offsetBytes: number, what: "data" | "
   return check(result, "lseek", `fd ${fd}`);
 }
 
+const SYS_MKNOD = 133; // x86-64; glibc has a function of that name only since 2.33
+
 /** mknod(2). `mode` holds the type bits (S_IFIFO, S_IFCHR …); `device` is the kernel's dev_t for device nodes. */
 export function makeNode(path: string | Buffer, mode: number, device: bigint): void {
-  check(libc.symbols.mknod(ptr(cString(path)), mode, device), "mknod", printable(path));
+  check(nodes.symbols.syscall(SYS_MKNOD, ptr(cString(path)), mode, device), "mknod", printable(path));
 }
 
 /** Sets access and modification time in nanoseconds since the epoch, of a symbolic link itself too. */
