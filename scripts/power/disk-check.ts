@@ -2,7 +2,7 @@
  * Looks at the disk of a machine that has ended: whether the system that came up is whole, and not only what it said of
  * itself. Works on a raw image, without mounting it.
  */
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { shell } from "../kiosk/cache.ts";
@@ -73,10 +73,11 @@ async function readRoot(disk: string, layout: SystemLayout): Promise<Record<stri
     // Owners cannot be set by an ordinary user; they are not looked at here, and the rest is dumped all the same.
     await shell({ nothrow: true })`debugfs -R ${`rdump / ${tree}`} ${rootOf(disk, layout)}`;
     const found: Record<string, string> = {};
-    for (const entry of readdirSync(tree, { recursive: true, withFileTypes: true })) {
-      const path = join(entry.parentPath, entry.name);
+    // Not by readdir, which ends where links lead in a circle.
+    const files = (await shell`find ${tree} -type f -print0`).stdout.split("\0").filter(Boolean);
+    for (const path of files) {
       const inside = path.slice(tree.length);
-      if (entry.isFile() && lasting.test(inside)) found[inside] = Bun.hash.wyhash(readFileSync(path)).toString(16);
+      if (lasting.test(inside)) found[inside] = Bun.hash.wyhash(readFileSync(path)).toString(16);
     }
     return found;
   } finally {
