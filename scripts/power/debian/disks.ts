@@ -38,7 +38,9 @@ export async function makeDebianDisks(folder: string): Promise<{ readonly old: s
   await addService(image, "new", folder);
   const old = await makeOldKiosk({ ...kiosk, newImage: image.file }, folder);
   await addService(old, "old", folder);
-  return { old: old.file, image: image.file };
+  const disk = join(folder, "old.img");
+  await shell`mv ${old.file} ${disk}`;
+  return { old: disk, image: image.file };
 }
 
 async function addService(disk: KioskDisk, system: "old" | "new", folder: string): Promise<void> {
