@@ -23,7 +23,8 @@ import { formatLifeboatArgument, formatNote, imagePath, notePath, type WayBack }
 import { claimPlace } from "../lifeboat/places/claim.ts";
 import type { PlaceKind } from "../lifeboat/places/place.ts";
 import { requireCommittable } from "../lifeboat/switch/commit.ts";
-import { planSwitch, type SwitchPlan } from "../lifeboat/switch/plan.ts";
+import { planSwitch } from "../lifeboat/switch/plan.ts";
+import type { SwitchPlan } from "../lifeboat/switch/switch-plan.ts";
 import { type StageContext, step, warn } from "../stages/context.ts";
 import type { Judgement } from "../stages/judge.ts";
 import { reopenSource } from "../stages/open-source.ts";

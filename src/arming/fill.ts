@@ -11,7 +11,7 @@ import { alignUp, bootLayout, mapBulk } from "../lifeboat/layout.ts";
 import type { ClaimedPlace } from "../lifeboat/places/place.ts";
 import { encodeRecord, firstRecord, type Parcel } from "../lifeboat/record.ts";
 import { createChecksum, digestRegions, type WriteAt, writeRegions } from "../lifeboat/region-io.ts";
-import type { SwitchPlan } from "../lifeboat/switch/plan.ts";
+import type { SwitchPlan } from "../lifeboat/switch/switch-plan.ts";
 import { createProgress } from "../report/progress.ts";
 import { type StageContext, step } from "../stages/context.ts";
 import { alignedBuffer } from "../system/libc.ts";

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { ReimageError } from "../errors.ts";
 import type { Region } from "../image/regions.ts";
 import type { PlaceUndo } from "../lifeboat/places/place.ts";
-import type { SwitchForm, SwitchPlan } from "../lifeboat/switch/plan.ts";
+import type { SwitchForm, SwitchPlan } from "../lifeboat/switch/switch-plan.ts";
 import type { OneShotUndo } from "../one-shot/one-shot.ts";
 import { lockExclusive, SystemCallError } from "../system/libc.ts";
 

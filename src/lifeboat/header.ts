@@ -5,7 +5,7 @@ import type { Region } from "../image/regions.ts";
 import { type BulkLayout, bootLayout } from "./layout.ts";
 import type { PlaceUndo } from "./places/place.ts";
 import { openText, sealText } from "./sealed-text.ts";
-import type { SwitchForm, SwitchPlan } from "./switch/plan.ts";
+import type { SwitchForm, SwitchPlan } from "./switch/switch-plan.ts";
 
 const magic = "reimage lifeboat header 1\n";
 

@@ -7,13 +7,8 @@ import { join, resolve } from "node:path";
 import { appendConfig } from "../../scripts/kiosk/append-config.ts";
 import { readFirmware } from "../../src/firmware/firmware.ts";
 import { currentBoot } from "../../src/lifeboat/switch/current-boot.ts";
-import {
-  lifeboatBackupTable,
-  mbrFormSector,
-  planSwitch,
-  type SwitchPlan,
-  type Write,
-} from "../../src/lifeboat/switch/plan.ts";
+import { lifeboatBackupTable, mbrFormSector, planSwitch, type Write } from "../../src/lifeboat/switch/plan.ts";
+import type { SwitchPlan } from "../../src/lifeboat/switch/switch-plan.ts";
 import { makeBootableVolume, makeNamingInitrd, syslinuxBootCode } from "../support/bootable-volume.ts";
 import { attachLoopDevice, runTestCommand, temporaryDirectory } from "../support/loop-device.ts";
 import { machineTest } from "../support/machine-test.ts";

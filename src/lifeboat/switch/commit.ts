@@ -3,7 +3,7 @@ import { isProtectedByMbr } from "../../disk/mbr.ts";
 import type { PartitionTable } from "../../disk/table.ts";
 import { ReimageError } from "../../errors.ts";
 import { mbrFormSector } from "./mbr-sector.ts";
-import type { SwitchForm, SwitchPlan } from "./plan.ts";
+import type { SwitchForm, SwitchPlan } from "./switch-plan.ts";
 import { lifeboatBackupTable } from "./transitional-table.ts";
 import type { Write } from "./write.ts";
 

@@ -1,7 +1,7 @@
 /** What a disk boots now, by its first two sectors. Pure. */
 import { hasMbrSignature, isProtectedByMbr } from "../../disk/mbr.ts";
 import { namesOnly } from "./mbr-sector.ts";
-import type { SwitchPlan } from "./plan.ts";
+import type { SwitchPlan } from "./switch-plan.ts";
 import { isSameTable } from "./transitional-table.ts";
 
 /** `foreign`: neither; somebody has written there, or it is the new OS. */

@@ -5,51 +5,13 @@
 import { isProtectedByMbr, readEntries } from "../../disk/mbr.ts";
 import { type PartitionTable, parsePartitionTable } from "../../disk/partition-table.ts";
 import { ReimageError } from "../../errors.ts";
-import type { Region } from "../../image/regions.ts";
 import { efiSystemType, soleEntrySector } from "./mbr-sector.ts";
+import type { SwitchPlan, SwitchRequest } from "./switch-plan.ts";
 import { transitionalTable } from "./transitional-table.ts";
 
 export { mbrFormSector } from "./mbr-sector.ts";
 export { lifeboatBackupTable } from "./transitional-table.ts";
 export type { Write } from "./write.ts";
-
-/** Which sector is the switch: the first one, or the primary header of a GPT. */
-export type SwitchForm = "mbr" | "gpt";
-
-export interface SwitchPlan {
-  readonly form: SwitchForm;
-  readonly sectorSizeBytes: number;
-  readonly diskSizeBytes: number;
-  readonly bootVolume: Region;
-  /** Where the sector that is the switch lies: 0 or one sector. */
-  readonly sectorOffsetBytes: number;
-  /** One logical sector: written back to abort. */
-  readonly oldSector: Buffer;
-  /** One logical sector: makes the firmware boot the lifeboat. Zero behind its first 512 bytes. */
-  readonly lifeboatSector: Buffer;
-  /** Form `gpt`: the entry array, whole sectors of it, which must be in the lifeboat before the switch. */
-  readonly entries: Buffer | null;
-}
-
-export interface SwitchRequest {
-  /** The first MiB of the disk as it is. */
-  readonly oldHead: Buffer;
-  readonly firmware: "bios" | "uefi";
-  readonly sectorSizeBytes: number;
-  readonly diskSizeBytes: number;
-  /** The FAT file system that the firmware or its boot code shall find, as absolute bytes of the disk. */
-  readonly bootVolume: Region;
-  /** What an MBR calls it where BIOS boots it: 0x0c or 0x0e. */
-  readonly fatTypeByte: number;
-  /** Where the entries will lie, as an absolute byte of the disk. */
-  readonly entriesOffsetBytes: number;
-  /** PARTUUID of the ESP that the firmware booted from; null where it is not on this disk. */
-  readonly espUuid: string | null;
-  /** The boot code of an MBR that boots the active partition, 440 bytes at most. */
-  readonly bootCode: Buffer;
-  /** Of the lifeboat; the boot volume's PARTUUID where there is no ESP whose it could take. */
-  readonly uuid: string;
-}
 
 /** @throws ReimageError `lifeboat` where this firmware cannot be made to boot a lifeboat from this disk by one sector */
 export function planSwitch(request: SwitchRequest): SwitchPlan {

@@ -7,7 +7,7 @@ import { crc32 } from "node:zlib";
 import { ENTRY_BYTES, HEADER, headerCrc, parseGptHeader, readGuid, writeGuid } from "../../disk/gpt.ts";
 import type { PartitionTable } from "../../disk/table.ts";
 import { ReimageError } from "../../errors.ts";
-import type { SwitchPlan, SwitchRequest } from "./plan.ts";
+import type { SwitchPlan, SwitchRequest } from "./switch-plan.ts";
 import type { Write } from "./write.ts";
 
 const EFI_SYSTEM_PARTITION = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { planCommit, planWriting, requireCommittable } from "../../../src/lifeboat/switch/commit.ts";
 import { currentBoot } from "../../../src/lifeboat/switch/current-boot.ts";
-import { mbrFormSector, planSwitch, type SwitchForm, type Write } from "../../../src/lifeboat/switch/plan.ts";
+import { mbrFormSector, planSwitch, type Write } from "../../../src/lifeboat/switch/plan.ts";
+import type { SwitchForm } from "../../../src/lifeboat/switch/switch-plan.ts";
 import { mbrPartitions, uefiPartitions } from "../../support/model-firmware.ts";
 import { createRandom, type Random } from "../../support/random.ts";
 import { gptHead } from "../disk/make-tables.ts";

@@ -1,6 +1,7 @@
 /** A small disk in memory with an old system, room for a lifeboat, and what a new image would put at its ends. */
 import { relocateGpt } from "../../../src/disk/partition-table.ts";
-import { planSwitch, type SwitchPlan, type SwitchRequest, type Write } from "../../../src/lifeboat/switch/plan.ts";
+import { planSwitch, type Write } from "../../../src/lifeboat/switch/plan.ts";
+import type { SwitchPlan, SwitchRequest } from "../../../src/lifeboat/switch/switch-plan.ts";
 import { gptHead, mbrSector, signHeader } from "../disk/make-tables.ts";
 
 export const MiB = 1 << 20;
