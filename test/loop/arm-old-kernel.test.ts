@@ -18,10 +18,10 @@ beforeAll(async () => {
 }, timeoutMs);
 afterAll(() => image[Symbol.asyncDispose]());
 
-test.each(["gap", "swap", "file"] as const)(
-  "%s: a machine is armed and disarmed",
-  async (place) => {
-    await using armable = await openArmable(image, { place });
+test(
+  "a machine is armed and disarmed",
+  async () => {
+    await using armable = await openArmable(image, { place: "file" });
     const trace = join(armable.folder, "trace");
     const old = async (...args: readonly string[]): Promise<string> => {
       const denied = ["strace", "-f", "-o", trace, "-e", `trace=${newer}`, "-e", `inject=${newer}:error=ENOSYS`];
