@@ -54,6 +54,8 @@ export interface FurtherBoot {
   readonly append?: string;
   /** Added to its initramfs, in an archive behind the archive. */
   readonly files?: Readonly<Record<string, AppendedFile>>;
+  /** For Secure Boot, signed: the kernel and the boot loader of everything. */
+  readonly signed?: { readonly kernel: string; readonly loader: string };
   /** Booted instead of the small ones: paths of vmlinuz and initramfs.img. */
   readonly product?: { readonly kernel: string; readonly initramfs: string };
 }
@@ -69,9 +71,18 @@ export async function makeDisks(
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   if (scenario.system === "debian") return { ...(await makeDebianDisks(folder)), layouts: debianLayouts };
-  const kernel = await smallKernel();
+  const { product, files, signed } = further;
+  const small = await smallKernel();
+  const kernel = signed === undefined ? small : { ...small, image: signed.kernel };
+  const loader = signed === undefined ? {} : { loader: signed.loader };
   const [old, image] = [join(folder, "old.img"), join(folder, "new.img")];
-  await makeSmallDisk(image, kernel, { firmware, sectorSizeBytes, system: "new", ...newSystems[sectorSizeBytes] });
+  await makeSmallDisk(image, kernel, {
+    firmware,
+    sectorSizeBytes,
+    system: "new",
+    ...newSystems[sectorSizeBytes],
+    ...loader,
+  });
   const packed = join(folder, "packed");
   mkdirSync(packed);
   // Signed: then the lifeboat need not decode the image an extra time to judge it.
@@ -79,15 +90,15 @@ export async function makeDisks(
   await shell`${program} pack --keygen --secret-key ${secretKey} --public-key ${publicKey}`;
   const signing = ["--secret-key", secretKey, "--image-version", "1"];
   await shell`${program} pack ${image} --level 6 ${signing} --output ${join(packed, "new.img.zst")}`;
-  const { product, files } = further;
   const bare = product?.initramfs ?? (await smallInitramfs(kernel, program));
   const initramfs = files === undefined ? bare : await appendConfig(bare, {}, join(folder, "initramfs.img"), files);
   const carried = {
     ...{ kernel: { ...kernel, image: product?.kernel ?? kernel.image }, program, initramfs, place, publicKey },
     ...{ image: join(packed, "new.img.zst"), append: `${append} ${further.append ?? ""}`.trim() },
+    ...loader,
   };
   await makeSmallDisk(old, kernel, {
-    ...{ firmware, sectorSizeBytes, system: "old", ...oldSystems[place] },
+    ...{ firmware, sectorSizeBytes, system: "old", ...oldSystems[place], ...loader },
     fillRoot: (tree) => fillProduct(tree, carried),
   });
   return { old, image, layouts: { old: smallLayout, new: smallLayout } };

@@ -25,6 +25,8 @@ export interface VmOptions {
   readonly append?: string;
   /** The variables of the UEFI firmware, a copy of OVMF_VARS_4M.fd: kept. Fresh ones, which go away, unless given. */
   readonly variables?: string;
+  /** UEFI with Secure Boot on, which trusts Debian's snakeoil key (/usr/share/ovmf/PkKek-1-snakeoil.*). */
+  readonly secureBoot?: boolean;
   /** Adds a hardware watchdog (i6300esb) that resets the machine. */
   readonly watchdog?: boolean;
   /** A reboot restarts the machine; without it, a reboot ends QEMU, as powering off always does. */
@@ -61,7 +63,8 @@ export async function startVm(options: VmOptions): Promise<Vm> {
   await once(server, "listening");
   const connection = once(server, "connection");
   const variables = options.variables ?? join(folder, "efivars.fd");
-  if (options.firmware === "uefi" && options.variables === undefined) await copyFreshVariables(variables);
+  if (options.firmware === "uefi" && options.variables === undefined)
+    await copyFreshVariables(variables, options.secureBoot);
   const qemu = spawn("qemu-system-x86_64", [...machineArguments(options, variables), ...qmpArguments(qmpSocket)], {
     stdio: ["pipe", "pipe", "pipe"],
   });
@@ -112,9 +115,9 @@ export async function startVm(options: VmOptions): Promise<Vm> {
   };
 }
 
-/** Variables of a firmware that has never run. */
-export async function copyFreshVariables(file: string): Promise<void> {
-  await copyFile(join(ovmfFolder, "OVMF_VARS_4M.fd"), file);
+/** Variables of a firmware that has never run; with Secure Boot on, where it is wanted. */
+export async function copyFreshVariables(file: string, secureBoot = false): Promise<void> {
+  await copyFile(join(ovmfFolder, secureBoot ? "OVMF_VARS_4M.snakeoil.fd" : "OVMF_VARS_4M.fd"), file);
 }
 
 function endProcess(process: ChildProcess): void {
@@ -126,19 +129,21 @@ function qmpArguments(socket: string): string[] {
 }
 
 function machineArguments(options: VmOptions, variables: string): string[] {
-  const { kernel, initrd, append } = options;
+  const { kernel, initrd, append, secureBoot = false } = options;
+  const code = secureBoot ? "OVMF_CODE_4M.secboot.fd" : "OVMF_CODE_4M.fd";
   const firmware = [
-    ...["-drive", `if=pflash,format=raw,readonly=on,file=${ovmfFolder}/OVMF_CODE_4M.fd`],
+    ...["-drive", `if=pflash,format=raw,readonly=on,file=${ovmfFolder}/${code}`],
     ...["-drive", `if=pflash,format=raw,file=${variables}`],
   ];
   return [
     // kvm, where /dev/kvm exists at all, may hang in nested machines; emulation works everywhere.
-    ...["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", options.cpu ?? "Nehalem"],
+    ...["-machine", secureBoot ? "q35,smm=on" : "q35", "-accel", "tcg,thread=multi", "-cpu", options.cpu ?? "Nehalem"],
     ...["-smp", String(options.cpus ?? 2), "-m", `${options.memoryMiB ?? 1024}M`],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-net", "none"],
     ...["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"],
     ...["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"],
     ...(options.firmware === "uefi" ? firmware : []),
+    ...(secureBoot ? ["-global", "driver=cfi.pflash01,property=secure,value=on"] : []),
     ...(options.watchdog === true ? ["-device", "i6300esb", "-watchdog-action", "reset"] : []),
     ...(options.allowReboot === true ? [] : ["-no-reboot"]),
     ...(kernel === undefined ? [] : ["-kernel", kernel]),

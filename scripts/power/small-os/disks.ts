@@ -30,6 +30,8 @@ export interface SmallDiskPlan {
   readonly diskMiB: number;
   readonly rootMiB: number;
   readonly swapMiB?: number;
+  /** The boot loader of a machine with UEFI; Debian's systemd-boot unless given. */
+  readonly loader?: string;
   /** What else is on the root file system: called with the folder that becomes its root. */
   fillRoot?(tree: string): Promise<void>;
 }
@@ -123,7 +125,8 @@ async function makeBootPartition(file: string, kernel: SmallKernel, plan: SmallD
     return;
   }
   await shell`mmd -i ${file} ::/EFI ::/EFI/BOOT ::/loader ::/loader/entries`;
-  await shell`mcopy -i ${file} /usr/lib/systemd/boot/efi/systemd-bootx64.efi ::/EFI/BOOT/BOOTX64.EFI`;
+  const loader = plan.loader ?? "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+  await shell`mcopy -i ${file} ${loader} ::/EFI/BOOT/BOOTX64.EFI`;
   await put("timeout 0\n", "/loader/loader.conf");
   await put(`title os\nlinux /vmlinuz\ninitrd /initrd.img\noptions ${options}\n`, "/loader/entries/os.conf");
 }

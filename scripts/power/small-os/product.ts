@@ -14,6 +14,8 @@ export interface ProductFiles {
   /** Of who has signed for the image. */
   readonly publicKey: string;
   readonly place: Place;
+  /** A boot loader for the lifeboat; first it is tried without. */
+  readonly loader?: string;
   /** Of the lifeboat's kernel, beside those that the old system was started with. */
   readonly append: string;
 }
@@ -26,6 +28,7 @@ export async function fillProduct(tree: string, files: ProductFiles): Promise<vo
   putFile(tree, "reimage/reimage", files.program);
   putFile(tree, "reimage/vmlinuz", files.kernel.image);
   putFile(tree, "reimage/initramfs.img", files.initramfs);
+  if (files.loader !== undefined) putFile(tree, "reimage/loader.efi", files.loader);
   putFile(tree, "etc/reimage/image.pub", files.publicKey);
   await shell`cp ${await beside(files.image)} ${join(tree, "reimage")}`;
   mkdirSync(join(tree, "etc/reimage"), { recursive: true });
@@ -54,7 +57,10 @@ onFailure: reboot
 shells: []
 `;
 
-const armScript = ({ place, append }: ProductFiles): string => `#!/bin/sh
+function armScript({ place, append, loader }: ProductFiles): string {
+  const arm = `/reimage/reimage arm --place ${place} --append "${append}"`;
+  return `#!/bin/sh
 export BUN_JSC_useDFGJIT=0 # quicker where the CPU is emulated
-exec /reimage/reimage arm --place ${place} --append "${append}"
+${loader === undefined ? `exec ${arm}` : `${arm}\nexec ${arm} --loader /reimage/loader.efi`}
 `;
+}
