@@ -11,11 +11,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parsePartitionTable } from "../../src/disk/partition-table.ts";
 import { Qmp } from "../../test/support/qmp.ts";
 import { shell } from "../kiosk/cache.ts";
-import type { OpenHistory } from "./choose.ts";
-import { stateOf } from "./crash-states.ts";
+import type { CrashState } from "./crash-states.ts";
 import { type MachineOptions, runMachine } from "./machine.ts";
-import { beforePath, type Recording, variablesAt } from "./recording.ts";
-import { openStateImages } from "./state-images.ts";
+import type { Phase } from "./phases.ts";
+import { type Recording, variablesAt } from "./recording.ts";
 
 /** The kernel says it (at loglevel=6) before it reads the first sector. */
 const diskIsFound = /virtio_blk virtio\d+: \[vda\] .* logical blocks/;
@@ -25,37 +24,48 @@ const MiB = 1 << 20;
 const RESET_ONE_IN = 10;
 
 export interface Snapshots {
-  /** The memory with which the machine goes on; null: it has to be started from reset. */
-  find(stateId: string, disk: string, variables: "before" | "after"): string | null;
+  /** The memory with which the machine goes on; null: it has to be started from reset. @param disk in the state */
+  find(state: CrashState, phase: Phase, disk: string, variables: "before" | "after"): Promise<string | null>;
 }
 
 /** Nothing is kept: every machine is started from reset. */
-export const noSnapshots: Snapshots = { find: () => null };
+export const noSnapshots: Snapshots = { find: async () => null };
 
-/** Starts machines from the disk as it was once it was armed, and keeps their memory in `folder`. */
-export async function takeSnapshots(recording: Recording, run: OpenHistory, folder: string): Promise<Snapshots> {
+/** Of the run, those in which the machine boots its lifeboat. */
+const lifeboatPhases: readonly Phase[] = ["armed", "saved", "writing", "written", "restored"];
+
+/** Keeps the memory of machines in `folder`: of each beginning that comes a second time. */
+export function keepSnapshots(recording: Recording, folder: string): Snapshots {
   const { firmware, sectorSizeBytes } = recording.scenario;
-  const epoch = run.phases.indexOf("armed");
-  if (epoch === -1) return noSnapshots;
-  const [rolling, disk] = [join(folder, "snapshot-rolling.img"), join(folder, "snapshot.img")];
-  await shell`cp --sparse=always ${beforePath(recording)} ${rolling}`;
-  using images = openStateImages(run.history, run.written, rolling);
-  await images.make(stateOf(run.history, `${epoch}.none`, 0), disk);
-  const regions = startRegions(disk, sectorSizeBytes);
-  const wanted = digestOf(disk, regions);
-  const memory = (when: "before" | "after"): string => join(folder, `memory-${when}`);
-  for (const when of firmware === "uefi" ? (["before", "after"] as const) : (["before"] as const)) {
-    const variables = join(folder, "snapshot.variables");
+  const seen = new Set<string>();
+  const memories = new Map<string, Promise<string | null>>();
+  async function take(disk: string, when: "before" | "after", name: string): Promise<string | null> {
+    const [memory, copy, variables] = ["memory", "img", "variables"].map((kind) => join(folder, `${name}.${kind}`)) as [
+      string,
+      string,
+      string,
+    ];
+    await shell`cp --sparse=always ${disk} ${copy}`;
     copyFileSync(variablesAt(recording, when), variables);
-    const machine = { firmware, sectorSizeBytes, disk, ...(firmware === "uefi" ? { variables } : {}) };
-    await saveMemory(machine, memory(when));
-    rmSync(variables);
+    const machine = { firmware, sectorSizeBytes, disk: copy, ...(firmware === "uefi" ? { variables } : {}) };
+    await saveMemory(machine, memory);
+    for (const path of [copy, variables]) rmSync(path);
+    return memory;
   }
-  for (const path of [rolling, disk]) rmSync(path);
   return {
-    find(stateId, state, variables) {
-      if (Bun.hash.wyhash(`reset ${stateId}`) % BigInt(RESET_ONE_IN) === 0n) return null;
-      return digestOf(state, regions) === wanted ? memory(firmware === "uefi" ? variables : "before") : null;
+    async find(state, phase, disk, variables) {
+      if (!lifeboatPhases.includes(phase)) return null;
+      if (Bun.hash.wyhash(`reset ${state.id}`) % BigInt(RESET_ONE_IN) === 0n) return null;
+      const beginning = digestOfBeginning(disk, sectorSizeBytes);
+      if (beginning === null) return null;
+      const name = `snapshot-${firmware === "uefi" ? variables : "bios"}-${beginning}`;
+      if (!seen.has(name)) {
+        seen.add(name);
+        return null;
+      }
+      const memory = memories.get(name) ?? take(disk, variables, name);
+      memories.set(name, memory);
+      return await memory;
     },
   };
 }
@@ -65,25 +75,24 @@ interface Region {
   readonly sizeBytes: number;
 }
 
-/** What firmware, loader and kernel read of an armed disk: both ends, and the one partition that there is, the boot volume. */
-function startRegions(disk: string, sectorSizeBytes: number): Region[] {
-  const { size } = statSync(disk);
-  const parsed = parsePartitionTable(
-    (offsetBytes, sizeBytes) => readRange(disk, { offsetBytes, sizeBytes }),
-    sectorSizeBytes,
-  );
-  if (parsed.kind !== "table") throw new Error("the armed disk has no partition table");
+/**
+ * A digest of what firmware, loader and kernel read of a disk that boots a lifeboat: both ends, and the one partition that
+ * there is, the boot volume. Null where the disk is not like that.
+ */
+function digestOfBeginning(disk: string, sectorSizeBytes: number): string | null {
+  const read = (offsetBytes: number, sizeBytes: number) => readRange(disk, { offsetBytes, sizeBytes });
+  const parsed = parsePartitionTable(read, sectorSizeBytes);
+  if (parsed.kind !== "table") return null;
   const [volume, ...others] = parsed.table.partitions;
-  if (volume === undefined || others.length > 0) throw new Error("the armed disk has not just one partition");
-  return [
+  if (volume === undefined || others.length > 0) return null;
+  const regions: readonly Region[] = [
     { offsetBytes: 0, sizeBytes: MiB },
     { offsetBytes: volume.startBytes, sizeBytes: volume.sizeBytes },
-    { offsetBytes: size - MiB, sizeBytes: MiB },
+    { offsetBytes: statSync(disk).size - MiB, sizeBytes: MiB },
   ];
-}
-
-function digestOf(disk: string, regions: readonly Region[]): string {
-  return regions.map((region) => Bun.hash.wyhash(readRange(disk, region)).toString(16)).join();
+  const hash = new Bun.CryptoHasher("sha256");
+  for (const region of regions) hash.update(readRange(disk, region));
+  return hash.digest("hex").slice(0, 16);
 }
 
 function readRange(file: string, { offsetBytes, sizeBytes }: Region): Buffer {

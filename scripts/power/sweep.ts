@@ -15,7 +15,7 @@ import { changedProgram, findMutant } from "./mutants.ts";
 import { beforePath, keptRecording, type Recording, record, variablesOf } from "./recording.ts";
 import { appendResult, type Result, readResults, resultsFolder } from "./results.ts";
 import { nameOf, type Scenario } from "./scenario.ts";
-import { noSnapshots, type Snapshots, takeSnapshots } from "./snapshot.ts";
+import { keepSnapshots, noSnapshots, type Snapshots } from "./snapshot.ts";
 import { openStateImages } from "./state-images.ts";
 import { parseSweepOptions, type SweepOptions, sweepUsage } from "./sweep-options.ts";
 import type { Verdict } from "./verdict.ts";
@@ -62,7 +62,7 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
   using fast = openFastFolder();
   // A mutant may not even get that far; and one state alone is looked at from its beginning.
   const isPlain = mutant === null && options.only === null && scenario.system === "small";
-  const snapshots = isPlain ? await takeSnapshots(recording, run, fast.path) : noSnapshots;
+  const snapshots = isPlain ? keepSnapshots(recording, fast.path) : noSnapshots;
   const start = performance.now();
   const progress = { judged: 0, dead: 0, total: wanted.length, start };
   const hands = Array.from({ length: options.workers }, (_, worker) =>
@@ -115,9 +115,9 @@ async function work(
     if (scenario.mutant !== null && progress.dead > 0) return;
     await images.make(state, disk);
     const variables = variablesOf(recording, state.id);
-    const memory = snapshots.find(state.id, disk, variables.when);
-    const { serial, ...judged } = await bootState(recording, disk, variables.path, memory);
     const phase = run.phases[state.epoch] ?? "arming";
+    const memory = await snapshots.find(state, phase, disk, variables.when);
+    const { serial, ...judged } = await bootState(recording, disk, variables.path, memory);
     const date = new Date().toISOString();
     const facts: Omit<Result, keyof Verdict | "seconds" | "cpuSeconds" | "commit" | "date"> = {
       scenario,
