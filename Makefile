@@ -81,7 +81,7 @@ test-loop: node_modules ## the tests on loop devices (needs root)
 	$(BUN) scripts/test.ts loop
 
 test-vm: initramfs ## the tests in virtual machines
-	$(BUN) scripts/test.ts vm
+	$(BUN) scripts/test.ts kiosks vm
 
 clean: ## remove everything that was built
 	rm -rf build

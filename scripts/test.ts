@@ -1,10 +1,13 @@
 /** `make test`: every lane, one after the other, whatever becomes of the ones before; and one line that sums them up. */
+import { readdirSync } from "node:fs";
 import { $, chalk, echo } from "zx";
 
 /** A lane of tests. The commands that are no test runner count as one test each. */
 interface Lane {
   readonly name: string;
   readonly commands: readonly (readonly string[])[];
+  /** How many commands run beside each other; 1 unless given. What they say comes when they end then. */
+  readonly atATime?: number;
 }
 
 interface Counts {
@@ -14,6 +17,8 @@ interface Counts {
 }
 
 const bun = process.execPath;
+/** Virtual machines that run at a time, on two cores. */
+const MACHINES = 2;
 const lanes: readonly Lane[] = [
   {
     name: "check",
@@ -26,13 +31,27 @@ const lanes: readonly Lane[] = [
   },
   { name: "control", commands: [[bun, "test", "--timeout", "60000", "test/control"]] },
   { name: "loop", commands: [[bun, "test", "test/loop"]] },
-  { name: "vm", commands: [[bun, "test", "test/vm"]] },
+  // Shared by the machines.
+  { name: "kiosks", commands: [[bun, "scripts/kiosk/make-kiosk.ts"]] },
+  {
+    name: "vm",
+    // Every file by itself: a machine that boots keeps one core busy, and a file with one machine would leave the other idle.
+    commands: machineTests().map((file) => [bun, "test", file]),
+    atATime: 2,
+  },
   // A few power cuts; `make test-power` makes hundreds.
   {
     name: "power",
     commands: [[bun, "scripts/power/sweep.ts", "--firmware", "bios", "--place", "gap", "--states", "8"]],
   },
 ];
+
+/** The longest first, so that none of them is left alone at the end. */
+function machineTests(): string[] {
+  const longest = ["reimage", "faults-program", "lifeboat-memory", "lifeboat-bad"].map((name) => `${name}.test.ts`);
+  const files = readdirSync("test/vm").filter((name) => name.endsWith(".test.ts"));
+  return [...longest, ...files.filter((name) => !longest.includes(name))].map((name) => `test/vm/${name}`);
+}
 
 /** What bun's test runner says at its end (pure); null where it said nothing. */
 function parseCounts(output: string): Counts | null {
@@ -42,11 +61,18 @@ function parseCounts(output: string): Counts | null {
   return { passed: count("pass"), failed: count("fail") + errors, skipped: count("skip") + count("todo") };
 }
 
-async function runCommand(command: readonly string[]): Promise<Counts & { readonly skips: readonly string[] }> {
-  const running = $({ nothrow: true, quiet: true })`${command} 2>&1`;
-  running.stdout.pipe(process.stdout, { end: false });
+/** @param isShown whether what it says comes at once, and not when it ends. */
+async function runCommand(
+  command: readonly string[],
+  isShown: boolean,
+  machines: number,
+): Promise<Counts & { readonly skips: readonly string[] }> {
+  const env = { ...process.env, MACHINES_AT_A_TIME: String(machines) };
+  const running = $({ nothrow: true, quiet: true, env })`${command} 2>&1`;
+  if (isShown) running.stdout.pipe(process.stdout, { end: false });
   const result = await running;
   const output = result.stdout;
+  if (!isShown) process.stdout.write(output);
   const skips = output.split("\n").filter((line) => line.startsWith("(skip)"));
   const isTestRunner = command.includes("test");
   const counts = isTestRunner
@@ -63,13 +89,18 @@ const skips: string[] = [];
 for (const lane of lanes.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
   const start = performance.now();
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const command of lane.commands) {
-    const result = await runCommand(command);
-    counts.passed += result.passed;
-    counts.failed += result.failed;
-    counts.skipped += result.skipped;
-    skips.push(...result.skips);
-  }
+  const { atATime = 1 } = lane;
+  const waiting = [...lane.commands];
+  const work = async (): Promise<void> => {
+    for (let command = waiting.shift(); command !== undefined; command = waiting.shift()) {
+      const result = await runCommand(command, atATime === 1, Math.ceil(MACHINES / atATime));
+      counts.passed += result.passed;
+      counts.failed += result.failed;
+      counts.skipped += result.skipped;
+      skips.push(...result.skips);
+    }
+  };
+  await Promise.all(Array.from({ length: atATime }, work));
   const seconds = Math.round((performance.now() - start) / 1000);
   const words = `${lane.name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s`;
   echo(counts.failed === 0 ? chalk.green(words) : chalk.red(words));

@@ -39,13 +39,16 @@ async function makeOnce(name: string, folder: string, make: (folder: string) => 
   if (existsSync(folder)) return folder;
   mkdirSync(cacheDirectory, { recursive: true });
   for (const other of readdirSync(cacheDirectory)) {
-    if (new RegExp(`^${name}-[0-9a-f]{12}(\\.partial)?$`).test(other)) {
-      rmSync(join(cacheDirectory, other), { recursive: true, force: true });
-    }
+    const found = new RegExp(`^${name}-[0-9a-f]{12}(\\.(\\d+)\\.partial)?$`).exec(other);
+    if (found === null || (found[2] !== undefined && existsSync(`/proc/${found[2]}`))) continue; // somebody is making it
+    rmSync(join(cacheDirectory, other), { recursive: true, force: true });
   }
-  const partial = `${folder}.partial`;
+  const partial = `${folder}.${process.pid}.partial`;
   mkdirSync(partial);
   await make(partial);
-  await shell`mv ${partial} ${folder}`;
+  // Another process may have been quicker.
+  await shell({ nothrow: true })`mv --no-target-directory ${partial} ${folder}`;
+  rmSync(partial, { recursive: true, force: true });
+  if (!existsSync(folder)) throw new Error(`${folder} could not be made`);
   return folder;
 }

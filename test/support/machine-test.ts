@@ -3,7 +3,7 @@ import { test } from "bun:test";
 
 const testTimeoutMs = 2_400_000; // most of it is waiting for a turn
 const waiting: (() => void)[] = [];
-let free = 2;
+let free = Number(process.env.MACHINES_AT_A_TIME ?? 2);
 
 /** A test that starts one machine after the other, if several. It runs when it is its turn. */
 export function machineTest(name: string, run: () => Promise<void>): void {
