@@ -107,8 +107,6 @@ export async function runStages(config: Config, options: RunOptions): Promise<Ou
       step(context, "save", "image and retained files are in the lifeboat, and were read back");
     }
     await using _protection = await protectOthers(saved.target, context);
-    // A file system that was mounted when the power went may be torn, or damaged where nobody sees it: the image is proven anew.
-    if (lifeboat?.record.state === "written") keep({ written: null });
     const written =
       state.written ?? (await timed("write", () => write(config, saved, context, state?.target ?? "partial")));
     keep({ written });

@@ -55,12 +55,17 @@ function digestOf(config: Config): string {
 }
 
 /**
- * Makes a state that was brought back from elsewhere this machine's own: what names a device in the configuration may be
- * another name at each boot. @throws ReimageError `state` where there is none.
+ * Makes a state that was brought back into another directory this machine's own: what names a device in the configuration
+ * may be another name at each boot. @throws ReimageError `state` where there is none.
  */
-export function adoptState(workDir: string, config: Config, change: (left: RunState) => RunState): void {
-  const left = readLeft(workDir);
-  if (left === null) throw new ReimageError("state", `${workDir} has no state of a run to carry on`);
+export function adoptState(
+  fromDir: string,
+  workDir: string,
+  config: Config,
+  change: (left: RunState) => RunState,
+): void {
+  const left = readLeft(fromDir);
+  if (left === null) throw new ReimageError("state", `${fromDir} has no state of a run to carry on`);
   writeState(workDir, { ...change(left), configSha256: digestOf(config) });
 }
 

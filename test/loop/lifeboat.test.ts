@@ -14,6 +14,8 @@ import { bootLayout, mapBulk } from "../../src/lifeboat/layout.ts";
 import { type Lifeboat, openLifeboat } from "../../src/lifeboat/lifeboat.ts";
 import { readDirect, writeDirect } from "../../src/lifeboat/places/raw-write.ts";
 import { parseRecord } from "../../src/lifeboat/record.ts";
+import { unpackParked } from "../../src/stages/parking.ts";
+import { readLeftTarget, readState } from "../../src/stages/state.ts";
 import { type ArmableDisk, type ArmImage, differences, makeArmImage, openArmable } from "../support/armable-disk.ts";
 import { attachLoopDevice, runTestCommand } from "../support/loop-device.ts";
 import { noise } from "../support/make-disk.ts";
@@ -307,6 +309,26 @@ test("aboard, the image is the lifeboat's, and partitions go by their numbers", 
   const aboard = configAboard(config, { ...header, oldNames: { "PARTUUID=abc": 1 } }, "/dev/nvme0n1");
   expect(aboard.old.root).toBe("/dev/nvme0n1p1");
   expect(aboard.image).toMatchObject({ source: "/etc/reimage/lifeboat/image", manifest: null, mirrors: [] });
+});
+
+test("a state that was brought back is in the work directory only once it is this boot's own", async () => {
+  const config = resolveConfig(readFileSync(armable.config, "utf8"), "config", []);
+  const [from, to] = [makeFiles("from", { "first-mib": 5000 }), makeFiles("to", {})];
+  const park = async (state: string): Promise<void> => {
+    writeFileSync(join(from, "state.json"), state);
+    await lifeboat.advance({ state: "writing", facts: await lifeboat.parkFacts(from, ["first-mib", "state.json"]) });
+  };
+  // One that nobody can make his own stands for a program that is killed before it has.
+  await park("{");
+  expect((await refusalOf(unpackParked(lifeboat, to, config))).code).toBe("state");
+  expect(readLeftTarget(to)).toBe("untouched");
+  await park(JSON.stringify({ configSha256: "another", target: "untouched", saved: {}, written: {}, restored: {} }));
+  await unpackParked(lifeboat, to, config);
+  expect(readState(to, config)).toMatchObject({
+    ...{ target: "partial", written: null, restored: null },
+    saved: { target: { path: armable.disk.path } },
+  });
+  expect(readdirSync(to).sort()).toEqual(["first-mib", "state.json"]);
 });
 
 test("nothing is written to a disk that has come by the other one's name", async () => {

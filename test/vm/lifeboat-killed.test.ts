@@ -46,6 +46,6 @@ machineTest("killed at eight moments of one run, by all means, a machine ends in
   const run = await runStruck(armed, disk, strikes);
   const hits = run.struck.filter(({ hit }) => hit !== null);
   expect(hits.length).toBeGreaterThanOrEqual(plan.length); // the last one may come too late
-  expect(hits.map(({ state }) => state)).toEqual(expect.arrayContaining(["armed", "writing", "written"]));
+  expect(new Set(hits.map(({ state }) => state)).size).toBeGreaterThanOrEqual(4);
   expect(await judgeMachine(run, disk, armed)).toMatchObject({ outcome: "new", reason: null });
 });

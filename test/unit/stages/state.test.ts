@@ -125,9 +125,9 @@ describe("what was restored is gone with what it was restored into", () => {
   });
   test("a state that was parked, and whose record was not written any more", () => {
     for (const state of ["saved", "writing", "written"] as const)
-      expect(carryOn(full, state, disk).restored).toBeNull();
+      expect(carryOn(full, state, disk)).toMatchObject({ written: null, restored: null });
     for (const state of ["restored", "committed"] as const)
-      expect(carryOn(full, state, disk).restored).toEqual({ retained: null });
+      expect(carryOn(full, state, disk)).toMatchObject({ written: {}, restored: { retained: null } });
     expect(carryOn(full, "saved", disk)).toMatchObject({ target: "untouched", saved: { target: disk } });
     expect(carryOn(full, "committed", disk).target).toBe("complete");
   });
