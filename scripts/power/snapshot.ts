@@ -38,18 +38,15 @@ const lifeboatPhases: readonly Phase[] = ["armed", "saved", "writing", "written"
 export function keepSnapshots(recording: Recording, folder: string): Snapshots {
   const { firmware, sectorSizeBytes } = recording.scenario;
   const seen = new Set<string>();
-  const memories = new Map<string, Promise<string | null>>();
-  async function take(disk: string, when: "before" | "after", name: string): Promise<string | null> {
-    const [memory, copy, variables] = ["memory", "img", "variables"].map((kind) => join(folder, `${name}.${kind}`)) as [
-      string,
-      string,
-      string,
-    ];
+  const memories = new Map<string, Promise<string>>();
+  async function take(disk: string, when: "before" | "after", name: string): Promise<string> {
+    const path = (kind: string): string => join(folder, `${name}.${kind}`);
+    const [memory, copy, variables] = [path("memory"), path("img"), path("variables")];
     await shell`cp --sparse=always ${disk} ${copy}`;
     copyFileSync(variablesAt(recording, when), variables);
     const machine = { firmware, sectorSizeBytes, disk: copy, ...(firmware === "uefi" ? { variables } : {}) };
     await saveMemory(machine, memory);
-    for (const path of [copy, variables]) rmSync(path);
+    for (const used of [copy, variables]) rmSync(used);
     return memory;
   }
   return {
