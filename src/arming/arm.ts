@@ -85,10 +85,9 @@ export async function arm(request: ArmRequest): Promise<Armed> {
     needs: { bootBytes: bootLayout.volume + volumeBytes, bulkBytes },
     ...(request.only === undefined ? {} : { only: request.only }),
   });
-  let isNoted = false;
   unfinished.defer(async () => {
     await place[Symbol.asyncDispose](); // where it fails the note stays, for whoever disarms
-    if (isNoted) removeKeptNote(stateDir);
+    removeKeptNote(stateDir);
   });
   step(context, "save", `the lifeboat goes into ${place.description}`);
   const volume: Region = { offsetBytes: place.boot.offsetBytes + bootLayout.volume, sizeBytes: volumeBytes };
@@ -110,7 +109,6 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   const { offsetBytes } = place.boot;
   // From here on a process that is killed leaves what disarming needs to give the place back.
   writeKeptNote(stateDir, { kind: "lifeboat", uuid, offsetBytes, undo: place.undo, switching: keepSwitch(plan) });
-  isNoted = true;
   await using stack = new AsyncDisposableStack();
   const image = await reopenSource(request.config, judged.image.location, context, stack);
   const described: Omit<LifeboatHeader, "volume" | "image"> = {
@@ -129,6 +127,7 @@ export async function arm(request: ArmRequest): Promise<Armed> {
   place.keep();
   unfinished.move();
   try {
+    await using _held = place; // from here on it is only closed, and that once the disk has been switched
     await withPrivateNode(disk.path, (device) => switchOver(device, plan));
   } catch (error) {
     await disarm(stateDir).catch((second: unknown) => {

@@ -1,11 +1,12 @@
 /** What others do while a machine is armed: another reimage, and a boot loader that is installed. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { closeSync, existsSync, openSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { holdStateDir, readKeptNote } from "../../src/arming/kept-note.ts";
 import { armInProcess } from "../support/arm-in-process.ts";
-import { type ArmImage, makeArmImage, openArmable } from "../support/armable-disk.ts";
+import { type ArmImage, isSwapOn, makeArmImage, openArmable } from "../support/armable-disk.ts";
+import { runTestCommand } from "../support/loop-device.ts";
 import { readRaw } from "../support/old-disk.ts";
 import { refusalOf } from "../support/refusal-of.ts";
 
@@ -15,6 +16,18 @@ beforeAll(async () => {
   image = await makeArmImage();
 }, timeoutMs);
 afterAll(() => image[Symbol.asyncDispose]());
+
+/** Devices and the lifeboat's file, as this process has them open. */
+function openDevices(): string[] {
+  const names = readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // the one that lists them
+    }
+  });
+  return names.filter((name) => /^\/dev\/(loop|\.reimage)|\.reimage-lifeboat/.test(name));
+}
 
 const busy = /another reimage is arming or disarming this machine[\s\S]*what to do: /;
 
@@ -43,13 +56,28 @@ test(
   timeoutMs,
 );
 
+test.each(["gap", "swap", "file"] as const)(
+  "%s: once it is armed, nothing is held open any more",
+  async (place) => {
+    await using armable = await openArmable(image, { place });
+    const boot = { firmware: "bios", espUuid: null, loaderPaths: [], loaderPath: null } as const;
+    await armInProcess(armable, { only: place, boot });
+    // The runtime ends a program in failure where it finds a file that nobody has closed.
+    expect(openDevices()).toEqual([]);
+    expect(await armable.disarm()).toMatchObject({ exitCode: 0 });
+  },
+  timeoutMs,
+);
+
 test.each([
   ["dos", "gap", 100, { firmware: "bios", espUuid: null, loaderPaths: [], loaderPath: null }],
+  ["dos", "swap", 100, { firmware: "bios", espUuid: null, loaderPaths: [], loaderPath: null }],
   ["gpt", "file", 512 + 24, { firmware: "uefi", espUuid: null, loaderPaths: [], loaderPath: null }],
 ] as const)(
-  "%s: what somebody writes to the boot sector while the lifeboat is filled stays, and nothing is armed",
+  "%s, %s: what somebody writes to the boot sector while the lifeboat is filled stays, and nothing is armed",
   async (table, place, atByte, boot) => {
     await using armable = await openArmable(image, { place, table });
+    if (place === "swap") await runTestCommand(["swapon", armable.swap]);
     const { path } = armable.disk;
     const head = async () => (await readRaw(path, { offsetBytes: 0, sizeBytes: 1 << 20 })).toString("hex");
     const changes: number[] = [];
@@ -68,6 +96,7 @@ test.each([
     expect(await head()).toBe(`${before.slice(0, at)}b007${before.slice(at + 4)}`);
     expect(readKeptNote(armable.stateDir)).toBeNull();
     expect(existsSync(join(armable.root, ".reimage-lifeboat"))).toBe(false);
+    expect(isSwapOn(armable.swap)).toBe(place === "swap");
   },
   timeoutMs,
 );
