@@ -12,7 +12,7 @@ check: node_modules build/dashboard/dashboard.js build/loaders/mbr.bin ## types,
 	node_modules/.bin/tsc
 	node_modules/.bin/tsc -p src/control/dashboard
 	node_modules/.bin/biome check .
-	$(BUN) test test/unit
+	$(BUN) test --timeout 60000 test/unit
 
 packages: node_modules ## install the Debian packages that building and testing need (asks sudo unless root)
 	$(BUN) scripts/packages.ts
