@@ -10,6 +10,7 @@ import { startVm, type Vm } from "../test/support/qemu.ts";
 import { createRandom } from "../test/support/random.ts";
 import { describeBootState, readBootState } from "./demo/boot-state.ts";
 import { readIdentity, showVerdict } from "./demo/kiosk-disk.ts";
+import { logIn, typeCommand } from "./demo/old-console.ts";
 import { makeOldKiosk, mountPoint } from "./demo/old-kiosk.ts";
 import { chooseMoment, pullPlug, type Stage } from "./demo/plug.ts";
 import { showLine, showSerial, showTable, title } from "./demo/screen.ts";
@@ -41,10 +42,10 @@ showDisk();
   const hide = /ended-\d|login:|^\w+ \[[#.]+\]/; // what is typed beside, and the bars, which want a cursor
   await using vm = await switchOn(showSerial(/ready for commands/, (line) => hide.test(line) || showLine(line)));
   await logIn(vm);
-  await type(vm, `mount LABEL=update ${mountPoint} && cd ${mountPoint}`);
-  await type(vm, "./reimage arm --config reimage.yaml");
-  await type(vm, "./reimage status");
-  await type(vm, "ls -lh /.reimage-lifeboat");
+  await typeShown(vm, `mount LABEL=update ${mountPoint} && cd ${mountPoint}`);
+  await typeShown(vm, "./reimage arm --config reimage.yaml");
+  await typeShown(vm, "./reimage status");
+  await typeShown(vm, "ls -lh /.reimage-lifeboat");
   echo(`${chalk.dim("  #")} reboot`);
   vm.sendSerial("reboot\n");
   await vm.waitForExit(minutes(5));
@@ -95,19 +96,7 @@ function showRun(onLine: (line: string) => void = () => {}): (text: string) => v
   });
 }
 
-async function logIn(vm: Vm): Promise<void> {
-  await vm.waitForSerial(/login: ?$/, minutes(5));
-  vm.sendSerial("root\n");
-  await vm.waitForSerial(/# ?$/, minutes(2));
-  // The quotes keep it from being found where the terminal echoes the command.
-  vm.sendSerial('stty -echo; PS1=; echo "ready for ""commands"\n');
-  await vm.waitForSerial(/ready for commands\r?\n/, minutes(1));
-}
-
-/** Types a command and waits until it has ended. @throws where it fails */
-async function type(vm: Vm, command: string): Promise<void> {
+async function typeShown(vm: Vm, command: string): Promise<void> {
   echo(`${chalk.dim("  #")} ${command}`);
-  vm.sendSerial(`${command}; echo "ended-$?"\n`);
-  const [, status] = await vm.waitForSerial(/ended-(\d+)\r?\n/, minutes(20));
-  if (status !== "0") throw new Error(`${command} ended with status ${status}`);
+  await typeCommand(vm, command);
 }

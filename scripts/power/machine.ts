@@ -12,6 +12,8 @@ export interface MachineOptions {
   readonly sku?: string;
   /** The machine goes on from this memory of another one like it, which was written by `monitor`, instead of from reset. */
   readonly memory?: string;
+  /** It ends where it would start again. */
+  readonly endsAtReset?: boolean;
   /** A socket that somebody listens on: QEMU's monitor. */
   readonly monitor?: string;
 }
@@ -73,7 +75,7 @@ export async function runMachine(
 }
 
 function machineArguments(options: MachineOptions): string[] {
-  const { firmware, disk, sectorSizeBytes, variables, writeLog, sku, memory, monitor } = options;
+  const { firmware, disk, sectorSizeBytes, variables, writeLog, sku, memory, monitor, endsAtReset } = options;
   const memoryMiB = firmware === "bios" ? 512 : 640; // UEFI keeps some for itself
   if (firmware === "uefi" && variables === undefined) throw new Error("a machine with UEFI needs its variables");
   // The host need not flush: what counts is the order in the log.
@@ -88,6 +90,7 @@ function machineArguments(options: MachineOptions): string[] {
     ...["-machine", "pc", "-accel", "tcg,thread=single", "-cpu", "Nehalem", "-smp", "1", "-m", `${memoryMiB}M`],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-nic", "none"],
     ...["-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"],
+    ...(endsAtReset === true ? ["-no-reboot"] : []),
     ...(memory === undefined ? [] : ["-incoming", `exec:cat ${memory}`]),
     // The memory is written while the machine stands still; without this, it would stand still wherever it goes on.
     ...(monitor === undefined ? [] : ["-global", "migration.store-global-state=off"]),

@@ -30,12 +30,7 @@ export function variablesOf(
   stateId: string,
 ): { readonly when: "before" | "after"; readonly path: string } {
   const when = Bun.hash.wyhash(stateId) % 2n === 0n ? "before" : "after";
-  return { when, path: variablesAt(recording, when) };
-}
-
-/** The firmware's variables as they were before or after the run. */
-export function variablesAt({ folder }: Recording, when: "before" | "after"): string {
-  return when === "before" ? firmwareVariables : join(folder, "variables");
+  return { when, path: when === "before" ? firmwareVariables : join(recording.folder, "variables") };
 }
 
 const limits = { seconds: 1800, silentSeconds: 300 };

@@ -17,6 +17,7 @@ export interface Result extends Verdict {
   /** Of the machine: from reset, or from a snapshot (scripts/power/snapshot.ts). */
   readonly start: "reset" | "snapshot";
   readonly phase: Phase;
+  /** For the state: making its disk, booting it, a snapshot where one was taken, the verdict. */
   readonly seconds: number;
   readonly cpuSeconds: number;
   /** Of reimage. */

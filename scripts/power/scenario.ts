@@ -40,9 +40,7 @@ const oldSystems: Readonly<Record<Place, Pick<SmallDiskPlan, "diskMiB" | "rootMi
 /** They reach the program by its environment: optimising costs more than it brings where the one CPU is emulated. */
 const engineSettings =
   "BUN_JSC_useDFGJIT=0 BUN_JSC_useBaselineJIT=0 BUN_JSC_useConcurrentGC=0 BUN_JSC_numberOfGCMarkers=1";
-/** So that the kernel says when it has found the disk (snapshot.ts). */
-const notices = "loglevel=6";
-const append = `${quickKernelArguments} ${notices} ${engineSettings}`;
+const append = `${quickKernelArguments} ${engineSettings}`;
 
 export interface ScenarioDisks {
   readonly old: string;

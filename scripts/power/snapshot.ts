@@ -1,10 +1,10 @@
 /**
  * Machines that are up already. Firmware, boot loader and kernel do the same for every state in which they find the same
  * bytes, and under emulation they take half of the time of a run. So the memory of one machine is kept at the moment when
- * its kernel has found the disk, before anything of reimage has looked at it; a state goes on from there where its disk
- * holds, byte for byte, all that was read until then.
+ * its kernel finds the disk, before anything of reimage, or of a system, has looked at it; another one goes on from there where
+ * its disk holds, byte for byte, all that was read until then.
  */
-import { closeSync, copyFileSync, openSync, readSync, rmSync, statSync } from "node:fs";
+import { closeSync, copyFileSync, openSync, readFileSync, readSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,59 +13,66 @@ import { Qmp } from "../../test/support/qmp.ts";
 import { shell } from "../kiosk/cache.ts";
 import type { CrashState } from "./crash-states.ts";
 import { type MachineOptions, runMachine } from "./machine.ts";
-import type { Phase } from "./phases.ts";
-import { type Recording, variablesAt } from "./recording.ts";
 
 /** The kernel says it (at loglevel=6) before it reads the first sector. */
 const diskIsFound = /virtio_blk virtio\d+: \[vda\] .* logical blocks/;
+/** When the memory is written, and what is said only after more of the disk may have been read: then it was too late. */
+const moments = [
+  { now: /small-os: the driver of the disk is next/, late: diskIsFound },
+  { now: diskIsFound, late: /^reimage \d/m },
+] as const;
 const limits = { seconds: 300, silentSeconds: 120 };
 const MiB = 1 << 20;
 /** One state in so many is started from reset although it need not be. */
-const RESET_ONE_IN = 10;
+const ALONE_ONE_IN = 10;
 
 export interface Snapshots {
-  /** The memory with which the machine goes on; null: it has to be started from reset. @param disk in the state */
-  find(state: CrashState, phase: Phase, disk: string, variables: "before" | "after"): Promise<string | null>;
+  /**
+   * The memory with which a machine goes on; null: it has to be started from reset.
+   * @param disk as the machine finds it
+   * @param variables of the firmware, likewise; null where it has none
+   */
+  find(disk: string, variables: string | null): Promise<string | null>;
 }
 
-/** Nothing is kept: every machine is started from reset. */
-export const noSnapshots: Snapshots = { find: async () => null };
-
-/** Of the run, those in which the machine boots its lifeboat. */
-const lifeboatPhases: readonly Phase[] = ["armed", "saved", "writing", "written", "restored"];
+/** Whether the machine of a state is started from reset each time, although it need not be. */
+export function isLeftAlone(state: CrashState): boolean {
+  return Bun.hash.wyhash(`reset ${state.id}`) % BigInt(ALONE_ONE_IN) === 0n;
+}
 
 /** Keeps the memory of machines in `folder`: of each beginning that comes a second time. */
-export function keepSnapshots(recording: Recording, folder: string): Snapshots {
-  const { firmware, sectorSizeBytes } = recording.scenario;
+export function keepSnapshots({ firmware, sectorSizeBytes }: Machine, folder: string): Snapshots {
   const seen = new Set<string>();
-  const memories = new Map<string, Promise<string>>();
-  async function take(disk: string, when: "before" | "after", name: string): Promise<string> {
+  const memories = new Map<string, Promise<string | null>>();
+  async function take(disk: string, variables: string | null, name: string): Promise<string | null> {
     const path = (kind: string): string => join(folder, `${name}.${kind}`);
-    const [memory, copy, variables] = [path("memory"), path("img"), path("variables")];
+    const [memory, copy, own] = [path("memory"), path("img"), path("variables")];
     await shell`cp --sparse=always ${disk} ${copy}`;
-    copyFileSync(variablesAt(recording, when), variables);
-    const machine = { firmware, sectorSizeBytes, disk: copy, ...(firmware === "uefi" ? { variables } : {}) };
-    await saveMemory(machine, memory);
-    for (const used of [copy, variables]) rmSync(used);
-    return memory;
+    if (variables !== null) copyFileSync(variables, own);
+    const machine = { firmware, sectorSizeBytes, disk: copy, ...(variables === null ? {} : { variables: own }) };
+    const isInTime = await saveMemory(machine, memory);
+    for (const used of [copy, own]) rmSync(used, { force: true });
+    return isInTime ? memory : null;
   }
   return {
-    async find(state, phase, disk, variables) {
-      if (!lifeboatPhases.includes(phase)) return null;
-      if (Bun.hash.wyhash(`reset ${state.id}`) % BigInt(RESET_ONE_IN) === 0n) return null;
-      const beginning = digestOfBeginning(disk, sectorSizeBytes);
+    async find(disk, variables) {
+      const beginning = digestOfBeginning(disk, variables, sectorSizeBytes);
       if (beginning === null) return null;
-      const name = `snapshot-${firmware === "uefi" ? variables : "bios"}-${beginning}`;
+      const name = `snapshot-${beginning}`;
       if (!seen.has(name)) {
         seen.add(name);
         return null;
       }
-      const memory = memories.get(name) ?? take(disk, variables, name);
-      memories.set(name, memory);
-      return await memory;
+      const taking = memories.get(name) ?? take(disk, variables, name);
+      memories.set(name, taking);
+      const memory = await taking;
+      if (memory === null) memories.delete(name); // the next one tries again
+      return memory;
     },
   };
 }
+
+type Machine = Pick<MachineOptions, "firmware" | "sectorSizeBytes">;
 
 interface Region {
   readonly offsetBytes: number;
@@ -73,15 +80,15 @@ interface Region {
 }
 
 /**
- * A digest of what firmware, loader and kernel read of a disk that boots a lifeboat: both ends, and the one partition that
- * there is, the boot volume. Null where the disk is not like that.
+ * A digest of what firmware, loader and kernel read: the variables, both ends of the disk, and its first partition, which is
+ * the boot volume of all that may be on it. In the others firmware looks for a FAT and finds none. Null where there is no
+ * table, or no partition.
  */
-function digestOfBeginning(disk: string, sectorSizeBytes: number): string | null {
+function digestOfBeginning(disk: string, variables: string | null, sectorSizeBytes: number): string | null {
   const read = (offsetBytes: number, sizeBytes: number) => readRange(disk, { offsetBytes, sizeBytes });
   const parsed = parsePartitionTable(read, sectorSizeBytes);
-  if (parsed.kind !== "table") return null;
-  const [volume, ...others] = parsed.table.partitions;
-  if (volume === undefined || others.length > 0) return null;
+  const volume = parsed.kind === "table" ? parsed.table.partitions[0] : undefined;
+  if (volume === undefined) return null;
   const regions: readonly Region[] = [
     { offsetBytes: 0, sizeBytes: MiB },
     { offsetBytes: volume.startBytes, sizeBytes: volume.sizeBytes },
@@ -89,6 +96,7 @@ function digestOfBeginning(disk: string, sectorSizeBytes: number): string | null
   ];
   const hash = new Bun.CryptoHasher("sha256");
   for (const region of regions) hash.update(readRange(disk, region));
+  if (variables !== null) hash.update(readFileSync(variables));
   return hash.digest("hex").slice(0, 16);
 }
 
@@ -103,22 +111,29 @@ function readRange(file: string, { offsetBytes, sizeBytes }: Region): Buffer {
   }
 }
 
-/** Runs a machine until its kernel has found the disk, and writes its memory to `path`. */
-async function saveMemory(machine: MachineOptions, path: string): Promise<void> {
+/**
+ * Runs a machine until its kernel finds the disk, and writes its memory to `path`.
+ * @returns false where this computer was too slow: the machine had gone on, and what it knows may be of this disk alone.
+ */
+async function saveMemory(machine: MachineOptions, path: string): Promise<boolean> {
   const monitor = `${path}.qmp`;
   const server = createServer().listen(monitor);
   const opened = new Promise<Qmp>((resolve, reject) => {
     server.once("connection", (socket) => Qmp.open(socket).then(resolve, reject));
   });
-  let saving: Promise<void> | null = null;
-  const isFound = (serial: string): boolean => {
-    if (saving === null && diskIsFound.test(serial)) saving = opened.then((qmp) => save(qmp, path));
+  let moment: (typeof moments)[number] | undefined;
+  let saving = Promise.resolve();
+  const look = (said: string): boolean => {
+    if (moment !== undefined) return false;
+    moment = moments.find(({ now }) => now.test(said));
+    if (moment !== undefined) saving = opened.then((qmp) => save(qmp, path));
     return false;
   };
   try {
-    await runMachine({ ...machine, monitor }, limits, isFound);
-    if (saving === null) throw new Error("the machine whose memory is to be kept did not come up");
+    const { serial } = await runMachine({ ...machine, monitor }, limits, look);
+    if (moment === undefined) throw new Error("the machine whose memory is to be kept did not come up");
     await saving;
+    return !moment.late.test(serial);
   } finally {
     server.close();
     rmSync(monitor, { force: true });

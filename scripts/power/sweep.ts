@@ -6,7 +6,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { $, chalk, echo } from "zx";
 import { shell } from "../kiosk/cache.ts";
-import { bootState } from "./boot-state.ts";
+import { bootState, type Judged } from "./boot-state.ts";
 import { chooseStates, type OpenHistory, openHistory } from "./choose.ts";
 import { runControl } from "./control.ts";
 import { type CrashState, stateOf } from "./crash-states.ts";
@@ -15,10 +15,9 @@ import { changedProgram, findMutant } from "./mutants.ts";
 import { beforePath, keptRecording, type Recording, record, variablesOf } from "./recording.ts";
 import { appendResult, type Result, readResults, resultsFolder } from "./results.ts";
 import { nameOf, type Scenario } from "./scenario.ts";
-import { keepSnapshots, noSnapshots, type Snapshots } from "./snapshot.ts";
+import { isLeftAlone, keepSnapshots, type Snapshots } from "./snapshot.ts";
 import { openStateImages } from "./state-images.ts";
 import { parseSweepOptions, type SweepOptions, sweepUsage } from "./sweep-options.ts";
-import type { Verdict } from "./verdict.ts";
 
 const recordings = "build/power/recordings";
 const failures = "build/power/failures";
@@ -62,7 +61,7 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
   using fast = openFastFolder();
   // A mutant may not even get that far; and one state alone is looked at from its beginning.
   const isPlain = mutant === null && options.only === null && scenario.system === "small";
-  const snapshots = isPlain ? keepSnapshots(recording, fast.path) : noSnapshots;
+  const snapshots = isPlain ? keepSnapshots(scenario, fast.path) : null;
   const start = performance.now();
   const progress = { judged: 0, dead: 0, total: wanted.length, start };
   const hands = Array.from({ length: options.workers }, (_, worker) =>
@@ -92,7 +91,8 @@ async function sweep(scenario: Scenario, options: SweepOptions, commit: string):
 interface Work {
   readonly recording: Recording;
   readonly run: OpenHistory;
-  readonly snapshots: Snapshots;
+  /** Null: every machine is started from reset. */
+  readonly snapshots: Snapshots | null;
   readonly folder: string;
   readonly options: SweepOptions;
   /** Where the results go. */
@@ -113,22 +113,23 @@ async function work(
   const { scenario } = recording;
   for (const state of states) {
     if (scenario.mutant !== null && progress.dead > 0) return;
+    const begin = performance.now();
     await images.make(state, disk);
     const variables = variablesOf(recording, state.id);
     const phase = run.phases[state.epoch] ?? "arming";
-    const memory = await snapshots.find(state, phase, disk, variables.when);
-    const { serial, ...judged } = await bootState(recording, disk, variables.path, memory);
+    const known = isLeftAlone(state) ? null : snapshots;
+    const { serial, ...judged } = await bootState(recording, disk, variables.path, known);
     const date = new Date().toISOString();
-    const facts: Omit<Result, keyof Verdict | "seconds" | "cpuSeconds" | "commit" | "date"> = {
+    const facts: Omit<Result, keyof Judged | "seconds" | "commit" | "date"> = {
       scenario,
       recording: recording.id,
       seed: options.seed,
       id: state.id,
       variables: variables.when,
-      start: memory === null ? "reset" : "snapshot",
       phase,
     };
-    const result: Result = { ...facts, ...judged, commit, date };
+    const seconds = (performance.now() - begin) / 1000;
+    const result: Result = { ...facts, ...judged, seconds, commit, date };
     appendResult(path, result);
     progress.judged += 1;
     echo(`${nameOf(scenario)} ${progress.judged}/${progress.total} ${describe(result)}`);
