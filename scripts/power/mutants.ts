@@ -71,8 +71,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "record-in-one-copy",
-    without: "the state record is written over itself, and a torn write leaves none of it",
-    phase: "written",
+    without: "the state record is written over itself, and a torn write leaves only its beginning: `armed`",
+    phase: "writing",
     changes: [
       {
         file: "src/lifeboat/lifeboat.ts",

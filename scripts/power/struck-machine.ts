@@ -77,7 +77,7 @@ export async function runStruck(armed: Armed, disk: string, strikes: readonly St
   const received: { atMs: number; text: string }[] = [];
   let said = "";
   await using vm = await startVm({
-    ...{ firmware: "bios", memoryMiB: 512, cpus: 1, allowReboot: true },
+    ...{ firmware: "bios", memoryMiB: 512, allowReboot: true },
     disks: [{ file: disk, format: "raw", bus: "virtio", serial: diskSerial }],
     onSerial: (text) => {
       said += text;

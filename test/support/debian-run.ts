@@ -5,14 +5,15 @@ import { join } from "node:path";
 import type { Table } from "../../scripts/kiosk/layouts.ts";
 import { bootTimeoutMs, type KioskVm, openKioskVm, reimageTimeoutMs } from "./kiosk-vm.ts";
 import { runTestCommand } from "./loop-device.ts";
-import type { Vm } from "./qemu.ts";
+import type { Vm, VmOptions } from "./qemu.ts";
 import type { DiskBus, VmDisk } from "./vm-disk.ts";
 
 export interface Machine {
   readonly table: Table;
   readonly bus: DiskBus;
   readonly diskCount: 1 | 3;
-  readonly cpu: string;
+  /** What is not given is as everywhere (test/support/qemu.ts). */
+  readonly processor?: Pick<VmOptions, "cpu" | "cpus">;
 }
 
 /** The kiosk after its reimage, before the new OS has run. */
@@ -53,7 +54,7 @@ export function startDebianRun(machine: Machine): DebianRun {
     const [first, ...rest] = others;
     // The target is neither the first disk nor the last one.
     const disks = first === undefined ? [kiosk.disk] : [first, kiosk.disk, ...rest];
-    const ending = await use(kiosk.startReimage({ cpu: machine.cpu, disks }), async (vm) => {
+    const ending = await use(kiosk.startReimage({ ...machine.processor, disks }), async (vm) => {
       const [line] = await vm.waitForSerial(/reimage: (success|failed)[^\r\n]*[\r\n]/, reimageTimeoutMs);
       if (line.startsWith("reimage: success")) await vm.waitForExit(bootTimeoutMs); // onSuccess: reboot
       return line;
@@ -63,7 +64,7 @@ export function startDebianRun(machine: Machine): DebianRun {
   const boot = async ({ ending }: Reimaged): Promise<string> => {
     if (kiosk === null || !ending.startsWith("reimage: success"))
       throw new Error(`there is nothing to boot: ${ending}`);
-    return await use(kiosk.startFromDisk({ cpu: machine.cpu }), async (vm) => {
+    return await use(kiosk.startFromDisk(machine.processor ?? {}), async (vm) => {
       await vm.waitForSerial(/\(RSA\)/, bootTimeoutMs); // the last line about its identity
       await vm.waitForSerial(/login:/, bootTimeoutMs);
       return vm.serialText();

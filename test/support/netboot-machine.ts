@@ -72,7 +72,6 @@ export async function startNetbootMachine(directory: string, mac: string, bootFi
   return await startVm({
     firmware: "bios",
     disks: [],
-    cpus: 1,
     allowReboot: true,
     extraArguments: [
       ...["-machine", "graphics=off"], // the BIOS, and with it iPXE, speaks on the serial port

@@ -23,7 +23,7 @@ const limitMs = 600_000;
 /** Runs the machine until it is off. A disk without a place in QEMU's boot order, by which OVMF would change its own. */
 async function run(disk: string, variables: string, isToArm: boolean): Promise<string> {
   await using vm = await startVm({
-    ...{ firmware: "uefi", variables, disks: [], allowReboot: true, cpus: 1 },
+    ...{ firmware: "uefi", variables, disks: [], allowReboot: true },
     extraArguments: [
       ...["-vga", "none", ...(isToArm ? ["-smbios", "type=1,sku=arm"] : [])],
       ...["-blockdev", `driver=raw,node-name=disk,file.driver=file,file.filename=${disk}`],

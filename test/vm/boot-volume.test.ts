@@ -54,7 +54,6 @@ for (const each of cases) {
       await writeBootVolumeDisk(disk, request, startMiB * MIB);
       await using vm = await startVm({
         firmware,
-        cpus: 1,
         disks: [{ file: disk, format: "raw", bus, ...sectors(each) }],
       });
       const [, words] = await vm.waitForSerial(/TESTINIT ([^\r\n]*)[\r\n]/, bootTimeoutMs);

@@ -26,7 +26,7 @@ afterAll(async () => await made[Symbol.asyncDispose]());
 /** Starts a machine that stops when its watchdog bites, so that the disk can be mended meanwhile. */
 async function startWatched(disk: string): Promise<Vm> {
   return await startVm({
-    ...{ firmware: "bios", memoryMiB: 512, cpus: 1, allowReboot: true, disks: [] },
+    ...{ firmware: "bios", memoryMiB: 512, allowReboot: true, disks: [] },
     extraArguments: [
       ...["-device", "i6300esb", "-watchdog-action", "pause"],
       ...["-object", "throttle-group,id=limit"],

@@ -29,7 +29,6 @@ async function bootToEnd(
     firmware: options.firmware ?? "bios",
     disks: [{ file: disk, format: "raw", bus: "virtio", readOnly: options.readOnly === true }],
     memoryMiB: 1024,
-    cpus: 1,
     allowReboot: true,
   });
   await vm.waitForExit(bootTimeoutMs * (options.boots ?? 2));

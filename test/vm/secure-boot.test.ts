@@ -29,7 +29,7 @@ machineTest(
     const scenario = { system: "small", firmware: "uefi", place: "gap", sectorSizeBytes: 512, mutant: null } as const;
     const { old } = await makeDisks(at("disks"), scenario, "build/reimage", { signed: { kernel, loader } });
     await using vm = await startVm({
-      ...{ firmware: "uefi", secureBoot: true, memoryMiB: 768, cpus: 1, allowReboot: true },
+      ...{ firmware: "uefi", secureBoot: true, memoryMiB: 768, allowReboot: true },
       disks: [{ file: old, format: "raw", bus: "virtio", serial: "KIOSK" }],
       extraArguments: ["-smbios", "type=1,sku=arm"],
     });

@@ -101,7 +101,7 @@ async function openMachine(
       await using vm = await startVm({
         firmware,
         disks: [], // a disk of this list has a place in QEMU's boot order, by which OVMF changes its own
-        ...{ variables, memoryMiB: 512, cpus: 1, cpu: "Nehalem" },
+        ...{ variables, memoryMiB: 512 },
         extraArguments: ["-vga", "none", ...diskArguments(disk, sectorSizeBytes)],
       });
       const [, name = ""] = await vm.waitForSerial(/BOOTED (\w+)\./, bootTimeoutMs);
