@@ -71,6 +71,7 @@ test-power: packages initramfs ## the power is cut at hundreds of instants of wh
 	$(BUN) scripts/power/sweep.ts --system debian --states 12 $(ARGS)
 	$(BUN) scripts/power/sweep.ts --states 40 --mutant all $(ARGS)
 	$(BUN) scripts/power/table.ts
+	$(BUN) scripts/power/mutant-table.ts
 	$(BUN) scripts/power/kills.ts $(filter --resume,$(ARGS))
 	$(BUN) scripts/power/kill-table.ts
 

@@ -40,11 +40,11 @@ export function readResults(path: string): Result[] {
     .map((line) => JSON.parse(line) as Result);
 }
 
-/** Everything in the folder, without the mutants. */
+/** Everything in the folder. */
 export function readAllResults(folder = resultsFolder): Result[] {
   if (!existsSync(folder)) return [];
   const files = readdirSync(folder)
     .filter((name) => name.endsWith(".jsonl"))
     .toSorted();
-  return files.flatMap((name) => readResults(join(folder, name))).filter(({ scenario }) => scenario.mutant === null);
+  return files.flatMap((name) => readResults(join(folder, name)));
 }

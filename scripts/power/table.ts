@@ -7,10 +7,11 @@ import { nameOf } from "./scenario.ts";
 const document = "docs/power-cuts.md";
 const sweepMarkers = ["<!-- sweep: begin (made by scripts/power/table.ts) -->", "<!-- sweep: end -->"] as const;
 
-/** The table, and what it was made from (pure). Every state counts once. */
+/** The table, and what it was made from (pure). Every state counts once, and those of mutants do not. */
 export function formatTable(all: readonly Result[]): string {
+  const sound = all.filter(({ scenario }) => scenario.mutant === null);
   const results = [
-    ...new Map(all.map((result) => [`${nameOf(result.scenario)} ${result.seed} ${result.id}`, result])).values(),
+    ...new Map(sound.map((result) => [`${nameOf(result.scenario)} ${result.seed} ${result.id}`, result])).values(),
   ];
   const rows = [...Map.groupBy(results, ({ scenario }) => nameOf(scenario))].map(([, of]) => row(of));
   const total = (outcome: Result["outcome"]) => results.filter((result) => result.outcome === outcome).length;

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { historyOf } from "../../../scripts/power/crash-states.ts";
+import { formatMutantTable } from "../../../scripts/power/mutant-table.ts";
 import { applyChange, mutants } from "../../../scripts/power/mutants.ts";
 import { phasesOf } from "../../../scripts/power/phases.ts";
 import type { Result } from "../../../scripts/power/results.ts";
@@ -119,18 +120,25 @@ describe("options", () => {
   });
 });
 
+const result = (
+  id: string,
+  outcome: Result["outcome"],
+  phase: Result["phase"],
+  mutant: string | null = null,
+): Result => ({
+  scenario: { system: "small", firmware: "bios", place: "gap", sectorSizeBytes: 512, mutant },
+  ...{ recording: "r", seed: 1 },
+  ...{ id, outcome, phase, reason: null, boots: [], hasSwap: null, variables: "before", start: "reset" },
+  ...{ seconds: 1, cpuSeconds: 1, commit: "c0ffee0", date: "2026-11-21T00:00:00Z" },
+});
+
 test("the table counts every state once, and shows the dead", () => {
-  const result = (id: string, outcome: Result["outcome"], phase: Result["phase"]): Result => ({
-    scenario: { system: "small", firmware: "bios", place: "gap", sectorSizeBytes: 512, mutant: null },
-    ...{ recording: "r", seed: 1 },
-    ...{ id, outcome, phase, reason: null, boots: [], hasSwap: null, variables: "before", start: "reset" },
-    ...{ seconds: 1, cpuSeconds: 1, commit: "c0ffee0", date: "2026-11-21T00:00:00Z" },
-  });
   const results = [
     result("1.none", "old", "arming"),
     result("1.none", "old", "arming"),
     result("7.all", "new", "writing"),
     result("8.all", "dead", "writing"),
+    result("9.all", "dead", "writing", "commit-before-body"),
   ];
   const table = formatTable(results);
   expect(table).toContain("| bios | gap | 512 | 1 / 0 | 0 / 0 | 0 / 0 | 0 / 0 | 0 / 1 / **1 dead** |");
@@ -138,4 +146,15 @@ test("the table counts every state once, and shows the dead", () => {
   const text = "# Cuts\n<!-- sweep: begin (made by scripts/power/table.ts) -->\nold\n<!-- sweep: end -->\nend\n";
   expect(placeTable(text, "T")).toBe(text.replace("old", "T"));
   expect(() => placeTable("# Cuts\n", "T")).toThrow("lacks the lines");
+});
+
+test("a mutant that nothing has caught stands out", () => {
+  const table = formatMutantTable([
+    result("5.none", "new", "writing", "commit-before-body"),
+    result("6.none", "dead", "writing", "commit-before-body"),
+    result("5.none", "new", "writing", "record-in-one-copy"),
+  ]);
+  expect(table).toMatch(/^\| commit-before-body \|.*\| 6\.none \| 2 \|/m);
+  expect(table).toMatch(/^\| record-in-one-copy \|.*\| \*\*not caught\*\* \| 1 \|/m);
+  expect(table.split("\n")).toHaveLength(2 + mutants.length);
 });
