@@ -55,6 +55,9 @@ bench: packages initramfs ## reimage side by side with what else writes images, 
 bench-control: packages build ## 10,000 machines that send to the control endpoint, into docs/benchmarks.md (idle machine; 4 minutes)
 	$(BUN) scripts/bench-control/bench-control.ts
 
+bench-lifeboat: packages initramfs ## the time that a lifeboat adds, for docs/lifeboat.md (idle machine; 5 minutes)
+	$(BUN) scripts/power/added-time.ts
+
 screenshot: packages build/dashboard/dashboard.js ## docs/dashboard.png, from a real endpoint in a real browser
 	$(BUN) scripts/screenshot.ts
 
@@ -89,4 +92,4 @@ clean: ## remove everything that was built
 
 FORCE:
 .PHONY: packages build initramfs screenshot
-.PHONY: help check demo demo-power bench bench-control test test-long test-power test-control test-loop test-vm clean
+.PHONY: help check demo demo-power bench bench-control bench-lifeboat test test-long test-power test-control test-loop test-vm clean
