@@ -95,6 +95,6 @@ function parseList(text: string, path: string): readonly Contents[] {
 
 function notAsParked(path: string): ReimageError {
   return new ReimageError("lifeboat", `the lifeboat on ${path} does not hold what was parked in it`, {
-    hint: "the disk or its cable is faulty, or somebody wrote to the lifeboat",
+    hint: "the disk or its cable is faulty, or somebody wrote to the lifeboat; where the next start ends in the same way, the machine has to be installed from outside, without its retained files",
   });
 }

@@ -11,7 +11,7 @@ const AFTER_FAILURE: Readonly<Record<TargetState, string>> = {
 };
 
 const AFTER_FAILURE_WITH_LIFEBOAT =
-  "The disk is partly written. The image and the retained files are in its lifeboat: started again, the machine boots that, and carries on.";
+  "The disk is partly written, and boots its lifeboat: started again, the machine tries again from there.";
 
 /** What it means while the run goes on. */
 const DURING_RUN: Readonly<Record<TargetState, string | null>> = {

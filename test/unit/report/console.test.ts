@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type ConsoleTarget, createConsoleSink } from "../../../src/report/console.ts";
-import type { Event, EventBody } from "../../../src/report/events.ts";
+import type { Event, EventBody, TargetState } from "../../../src/report/events.ts";
 import { formatBytes, formatDuration, onOneLine, percentOf, wrapText } from "../../../src/report/format.ts";
 import { describeEnding } from "../../../src/report/lines.ts";
 import { deservesLine, formatProgress, type Measurements, measure, viewProgress } from "../../../src/report/rate.ts";
@@ -127,17 +127,12 @@ describe("the line that ends a run", () => {
     wwn: null,
     model: "SSD 860",
   };
-  const failed = (target: "untouched" | "partial" | "complete", hint: string | null = null) =>
-    describeEnding(
-      at(0, {
-        type: "run-failed",
-        stage: "write",
-        target,
-        code: "x",
-        reason: "dd ended\nwith status 1",
-        hint,
-      }) as Extract<Event, { type: "run-failed" }>,
-    );
+  const failure = (target: TargetState, hint: string | null = null) =>
+    at(0, {
+      ...{ type: "run-failed", stage: "write", code: "x", reason: "dd ended\nwith status 1" },
+      ...{ target, hint },
+    }) as Extract<Event, { type: "run-failed" }>;
+  const failed = (target: TargetState, hint: string | null = null) => describeEnding(failure(target, hint));
 
   test("success names the disk", () => {
     const event = at(0, { type: "run-finished", target: "complete", disk }) as Extract<Event, { type: "run-finished" }>;
@@ -154,6 +149,9 @@ describe("the line that ends a run", () => {
       "reimage: failed in stage write: dd ended; with status 1. The disk is partly written and does not boot. The image and the retained files are still in memory: do not switch the machine off.",
     );
     expect(failed("complete")).toEndWith("The disk is complete: the new system will boot.");
+    expect(describeEnding({ ...failure("partial"), hasLifeboat: true })).toEndWith(
+      " The disk is partly written, and boots its lifeboat: started again, the machine tries again from there.",
+    );
   });
 });
 
