@@ -46,7 +46,7 @@ build/initramfs.img: $(if $(KERNEL)$(MODULES)$(RELEASE),FORCE) build/reimage $(w
 demo: packages initramfs ## a virtual kiosk is reimaged before your eyes; a few minutes
 	$(BUN) scripts/demo.ts
 
-demo-power: packages initramfs ## a virtual kiosk is armed from its own Debian and loses its power three times; about 15 minutes (SEED= repeats the moments)
+demo-power: packages initramfs ## a virtual kiosk is armed from its own Debian and loses its power three times; about 10 minutes (SEED= repeats the moments)
 	SEED='$(SEED)' $(BUN) scripts/demo-power.ts
 
 bench: packages initramfs ## reimage side by side with what else writes images, into docs/benchmarks.md (needs root; idle machine)
