@@ -20,7 +20,7 @@ test.each(["gap", "swap", "file"] as const)(
     /** The system calls by which a file is opened, in order. */
     const openedBy = async (name: string, args: readonly string[]): Promise<string[]> => {
       const trace = join(folder, `${name}.trace`);
-      const traced = ["strace", "-f", "-o", trace, "-e", "trace=open,openat", "-e", "signal=none"];
+      const traced = ["strace", "-f", "--seccomp-bpf", "-o", trace, "-e", "trace=open,openat", "-e", "signal=none"];
       await runTestCommand([...traced, ...program, name, ...args]);
       return (await Bun.file(trace).text()).split("\n").filter((line) => line.includes("open"));
     };
