@@ -61,7 +61,7 @@ bench-lifeboat: packages initramfs ## the time that a lifeboat adds, for docs/li
 screenshot: packages build/dashboard/dashboard.js ## docs/dashboard.png, from a real endpoint in a real browser
 	$(BUN) scripts/screenshot.ts
 
-test: packages initramfs ## everything: check, the control endpoint and loop devices (need root), virtual machines; about 40 minutes on 2 cores
+test: packages initramfs ## everything: check, the control endpoint and loop devices (need root), virtual machines; about an hour on 2 cores
 	$(BUN) scripts/test.ts
 
 test-long: build ## the seeded sweeps of the tests, at length: fuzzed parsers, random requests to the endpoint, random web servers; about a quarter of an hour

@@ -50,7 +50,9 @@ const lanes: readonly Lane[] = [
 
 /** The longest first, so that none of them is left alone at the end. */
 function machineTests(): string[] {
-  const longest = ["reimage", "faults-program", "lifeboat-memory", "lifeboat-bad"].map((name) => `${name}.test.ts`);
+  const longest = ["reimage", "faults-program", "one-shot", "lifeboat-bad", "lifeboat-memory"].map(
+    (name) => `${name}.test.ts`,
+  );
   const files = readdirSync("test/vm").filter((name) => name.endsWith(".test.ts"));
   return [...longest, ...files.filter((name) => !longest.includes(name))].map((name) => `test/vm/${name}`);
 }

@@ -53,6 +53,7 @@ export function openConsole(path: string, name: string): Console {
   let isBroken = false;
 
   function flush(): void {
+    if (timer !== null) clearTimeout(timer);
     timer = null;
     try {
       while (backlog.length > 0) backlog = backlog.subarray(writeSync(fd, backlog));
@@ -80,7 +81,10 @@ export function openConsole(path: string, name: string): Console {
     },
     async drain(milliseconds) {
       const deadline = performance.now() + milliseconds;
-      while (!isBroken && (backlog.length > 0 || outputQueueBytes(fd) > 0) && performance.now() < deadline) {
+      for (;;) {
+        if (backlog.length > 0) flush(); // its timer may be later than the deadline
+        if (isBroken || (backlog.length === 0 && outputQueueBytes(fd) === 0)) return;
+        if (performance.now() >= deadline) return;
         await sleep(10);
       }
     },
