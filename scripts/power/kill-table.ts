@@ -1,12 +1,8 @@
 /** Puts what became of the machines that were hit into docs/power-cuts.md, between its two markers. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { type LifeboatState, lifeboatStates } from "../../src/lifeboat/record.ts";
+import { writeTable } from "./document.ts";
 import { type KillResult, readKillResults } from "./kill-results.ts";
 import type { Means } from "./strikes.ts";
-import { placeTable } from "./table.ts";
-
-const document = "docs/power-cuts.md";
-const markers = ["<!-- kills: begin (made by scripts/power/kill-table.ts) -->", "<!-- kills: end -->"] as const;
 
 const names: Readonly<Record<Means, string>> = {
   kill: "SIGKILL of the program",
@@ -43,5 +39,4 @@ export function formatKillTable(all: readonly KillResult[]): string {
   ].join("\n");
 }
 
-if (import.meta.main)
-  writeFileSync(document, placeTable(readFileSync(document, "utf8"), formatKillTable(readKillResults()), markers));
+if (import.meta.main) writeTable("kills", formatKillTable(readKillResults()));

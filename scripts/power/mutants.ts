@@ -71,7 +71,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "record-in-one-copy",
-    without: "the state record is written over itself, and a torn write leaves only its beginning: `armed`",
+    without: "the state record is written over itself, and a torn write leaves only the first of all, `armed`",
     phase: "writing",
     changes: [
       {

@@ -1,11 +1,8 @@
 /** Puts the results of the sweep into docs/power-cuts.md, between its two markers. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeTable } from "./document.ts";
 import { type Phase, phases } from "./phases.ts";
 import { type Result, readAllResults } from "./results.ts";
 import { nameOf } from "./scenario.ts";
-
-const document = "docs/power-cuts.md";
-const sweepMarkers = ["<!-- sweep: begin (made by scripts/power/table.ts) -->", "<!-- sweep: end -->"] as const;
 
 /** The table, and what it was made from (pure). Every state counts once, and those of mutants do not. */
 export function formatTable(all: readonly Result[]): string {
@@ -67,16 +64,4 @@ function statesPerMinute(results: readonly Result[]): string {
 
 const unique = (words: readonly string[]): string[] => [...new Set(words)].toSorted();
 
-/** Puts a table between the two markers of a text (pure). @throws Error where they are not there. */
-export function placeTable(
-  text: string,
-  table: string,
-  [begin, end]: readonly [begin: string, end: string] = sweepMarkers,
-): string {
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from === -1 || to < from) throw new Error(`${document} lacks the lines ${begin} and ${end}`);
-  return `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`;
-}
-
-if (import.meta.main)
-  writeFileSync(document, placeTable(readFileSync(document, "utf8"), formatTable(readAllResults())));
+if (import.meta.main) writeTable("sweep", formatTable(readAllResults()));

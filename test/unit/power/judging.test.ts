@@ -2,12 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { historyOf } from "../../../scripts/power/crash-states.ts";
+import { placeTable } from "../../../scripts/power/document.ts";
 import { formatMutantTable } from "../../../scripts/power/mutant-table.ts";
 import { applyChange, mutants } from "../../../scripts/power/mutants.ts";
 import { phasesOf } from "../../../scripts/power/phases.ts";
 import type { Result } from "../../../scripts/power/results.ts";
 import { parseSweepOptions } from "../../../scripts/power/sweep-options.ts";
-import { formatTable, placeTable } from "../../../scripts/power/table.ts";
+import { formatTable } from "../../../scripts/power/table.ts";
 import { judgeSerial } from "../../../scripts/power/verdict.ts";
 import { encodeRecord, firstRecord, type LifeboatState } from "../../../src/lifeboat/record.ts";
 
@@ -144,8 +145,8 @@ test("the table counts every state once, and shows the dead", () => {
   expect(table).toContain("| bios | gap | 512 | 1 / 0 | 0 / 0 | 0 / 0 | 0 / 0 | 0 / 1 / **1 dead** |");
   expect(table).toContain("3 states, all different: 1 came up in the old system, 1 in the new one, 1 were dead.");
   const text = "# Cuts\n<!-- sweep: begin (made by scripts/power/table.ts) -->\nold\n<!-- sweep: end -->\nend\n";
-  expect(placeTable(text, "T")).toBe(text.replace("old", "T"));
-  expect(() => placeTable("# Cuts\n", "T")).toThrow("lacks the lines");
+  expect(placeTable(text, "sweep", "T")).toBe(text.replace("old", "T"));
+  expect(() => placeTable("# Cuts\n", "sweep", "T")).toThrow("lacks the lines");
 });
 
 test("a mutant that nothing has caught stands out", () => {
